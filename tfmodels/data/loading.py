@@ -1,0 +1,138 @@
+"""Where the pictures come from: data sets read through TFDS, split, and held in memory."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tfmodels.data import sample
+from tfmodels.errors import RunError, UsageError
+
+VALIDATION_PERCENT = 10  # of TFDS' train split: 5,000 of CIFAR-10's 50,000
+TFDS_NAMES = {"cifar10": "cifar10", "sample": sample.NAME}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The examples of one split, in a fixed order.
+
+    `dataset` is a cached tf.data pipeline of (image (height, width, 3) uint8, label int64);
+    `ids` (n,) str and `labels` (n,) int64 are in its order.
+    """
+
+    dataset: tf.data.Dataset
+    ids: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A data set for image classification with its splits `train`, `val` and `test`."""
+
+    name: str
+    version: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train: Split
+    val: Split
+    test: Split
+
+
+def load_data(
+    name: str = "cifar10",
+    data_dir: str | os.PathLike | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> ImageData:
+    """Load a data set, downloading (or drawing) it if it isn't prepared yet.
+
+    The validation split is a tenth of TFDS' train split, chosen by the seed. Everything is
+    read once here, so a damaged file is found before any training.
+
+    Args:
+        name: `cifar10` or `sample`.
+        data_dir: folder of prepared TFDS data sets; by default TFDS' own (TFDS_DATA_DIR or
+            ~/tensorflow_datasets), for the sample ~/.cache/tfmodels.
+        seed: of the choice of validation examples.
+        limit: use only this many training examples, the first ones.
+
+    Raises:
+        UsageError: unknown name, or limit beyond the training split.
+        RunError: the data can't be had, or is damaged.
+    """
+    if name not in TFDS_NAMES:
+        raise UsageError(f"data set {name!r} is unknown: it must be one of {', '.join(TFDS_NAMES)}")
+    builder = _builder(name, data_dir)
+    train, val = split_train(seed)
+    info = builder.info
+    size = info.splits[train].num_examples
+    if limit is not None and not 1 <= limit <= size:
+        raise UsageError(f"--limit is {limit}: the training split of {name} has {size} examples")
+    return ImageData(
+        name=name,
+        version=str(builder.version),
+        class_names=tuple(info.features["label"].names),
+        image_shape=info.features["image"].shape,
+        train=_read(builder, train, limit),
+        val=_read(builder, val),
+        test=_read(builder, "test"),
+    )
+
+
+def split_train(seed: int) -> tuple[str, str]:
+    """TFDS slices for training and validation: a tenth of the percents, chosen by the seed."""
+    chosen = np.random.default_rng(seed).choice(100, VALIDATION_PERCENT, replace=False)
+    edges = np.flatnonzero(np.diff(np.isin(np.arange(100), chosen))) + 1
+    cuts = [0, *edges.tolist(), 100]
+    slices: tuple[list[str], list[str]] = ([], [])
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        slices[start in chosen].append(f"train[{start}%:{stop}%]")
+    return "+".join(slices[0]), "+".join(slices[1])
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+    if name == "sample":
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfmodels"
+        data_dir = Path(data_dir or cache)
+        sample.prepare(data_dir)
+    where = data_dir or tfds.core.constants.DATA_DIR
+    try:
+        builder = tfds.builder(TFDS_NAMES[name], data_dir=data_dir)
+    except Exception as error:  # TFDS raises whatever its parsers do
+        raise RunError(f"{name} in {where} can't be read ({error}): delete it to prepare it anew") from error
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # as many kinds as there are ways to fail to download
+        raise RunError(
+            f"{name} is not prepared in {where} and could not be downloaded "
+            f"({type(error).__name__}: {error}): connect to the network, name a folder that holds "
+            "it with --data-dir, or use --data sample"
+        ) from error
+    return builder
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str, limit: int | None = None) -> Split:
+    # One file after the other, in stored order: the same on every machine.
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    dataset = builder.as_dataset(split=split, read_config=config).take(limit or -1).cache()
+    try:
+        batches = [
+            (batch["id"], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))
+        ]
+    except tf.errors.OpError as error:
+        raise RunError(
+            f"{builder.data_dir} is damaged ({error.message.splitlines()[0]}): delete it and "
+            "prepare it anew, or name another folder with --data-dir"
+        ) from error
+    ids, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Split(
+        dataset=dataset.map(lambda example: (example["image"], example["label"])),
+        ids=ids.astype(str),
+        labels=labels,
+    )

@@ -1,0 +1,1 @@
+"""The networks, one module each, as Keras functional models."""

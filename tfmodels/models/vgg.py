@@ -1,0 +1,66 @@
+"""The study's CNN for CIFAR-10: VGG's order (two convolutions, then pooling), made small.
+
+After Simonyan and Zisserman 2015 (arXiv:1409.1556), with batch normalisation and leaky
+ReLU as in the study. PyTorch's defaults where the study, a PyTorch one, relied on them.
+"""
+
+import keras
+from keras import layers
+
+# PyTorch's default for convolutions and dense layers: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+TORCH_INIT = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def vgg(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    classes: int = 10,
+    filters: tuple[int, ...] = (48, 96),
+    block_dropout: tuple[float, ...] = (0.1, 0.1),
+    dense_units: int = 128,
+    dense_dropout: float = 0.3,
+) -> keras.Model:
+    """Build the CNN.
+
+    Args:
+        input_shape: height, width and channels of the raw pictures, values 0 to 255.
+        classes: number of classes.
+        filters: filters of both convolutions of each block.
+        block_dropout: dropout rate after each block's pooling.
+        dense_units: units of the hidden dense layer.
+        dense_dropout: dropout rate after the hidden dense layer.
+
+    Returns:
+        A functional model from (n, *input_shape) pixels to (n, classes) probabilities.
+    """
+    inputs = keras.Input(input_shape, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(inputs)
+    for number, (width, rate) in enumerate(zip(filters, block_dropout, strict=True), start=1):
+        x = vgg_block(x, width, rate, name=f"block{number}")
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(dense_units, kernel_initializer=TORCH_INIT, name="dense1")(x)
+    x = layers.LeakyReLU(negative_slope=0.01, name="dense1_relu")(x)
+    x = layers.Dropout(dense_dropout, name="dense1_dropout")(x)
+    x = layers.Dense(classes, kernel_initializer=TORCH_INIT, name="logits")(x)
+    # float32 also under mixed precision: half-precision probabilities don't sum to 1.
+    outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="vgg")
+
+
+def vgg_block(
+    x: keras.KerasTensor, filters: int, dropout: float, name: str
+) -> keras.KerasTensor:
+    """Two times convolution, batch norm and leaky ReLU, then halve the map by max-pooling."""
+    for i in (1, 2):
+        # No bias: the batch norm that follows would subtract it again.
+        x = layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=TORCH_INIT,
+            name=f"{name}_conv{i}",
+        )(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn{i}")(x)
+        x = layers.LeakyReLU(negative_slope=0.01, name=f"{name}_relu{i}")(x)
+    x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    return layers.Dropout(dropout, name=f"{name}_dropout")(x)

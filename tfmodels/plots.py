@@ -1,0 +1,131 @@
+"""The figures of a run, drawn with matplotlib's own objects: no window, no global state."""
+
+import csv
+import itertools
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
+
+DPI = 150
+
+
+def loss_curve(history: Path, path: Path) -> None:
+    """Draw loss and accuracy of both splits per epoch, from a run's history.csv."""
+    with history.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) for row in rows]
+    steps = [
+        int(after["epoch"]) - 0.5
+        for before, after in itertools.pairwise(rows)
+        if before["lr"] != after["lr"]
+    ]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
+            axes.plot(epochs, [float(row[key]) for row in rows], marker="o", ms=3, label=label)
+        for i, step in enumerate(steps):
+            label = None if i else "learning rate step"
+            axes.axvline(step, color="grey", lw=0.8, ls="--", label=label)
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=DPI)
+
+
+def confusion_matrix(matrix: Any, class_names: Any, path: Path) -> None:
+    """Draw a confusion matrix: counts, shaded by the share of the true class (row)."""
+    counts = np.asarray(matrix)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 2.5 + 0.62 * len(class_names)
+    figure = Figure(figsize=(size, size * 0.9), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(class_names))
+    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, class_names)
+    axes.set(xlabel="predicted", ylabel="true")
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    figure.savefig(path, dpi=DPI)
+
+
+COLORS = {
+    "Conv2D": "#9ecae1",
+    "Dense": "#a1d99b",
+    "MaxPooling2D": "#fdae6b",
+    "BatchNormalization": "#dadaeb",
+}
+
+
+def architecture(model: keras.Model, path: Path) -> None:
+    """Draw a model as a column of its layers: name, kind, output shape, parameters.
+
+    Layers of one block (`block1_conv1`, `block1_bn1`, ...) share a frame.
+    """
+    count = len(model.layers)
+    figure = Figure(figsize=(7.5, 0.8 + 0.36 * count), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, 10), ylim=(count + 0.2, -1), title=f"{model.name}: "
+             f"{model.count_params():,} parameters")
+    axes.axis("off")
+    heads = ((0.35, "layer", "left"), (3.1, "kind", "left"))
+    heads += ((7.4, "output", "right"), (9.7, "parameters", "right"))
+    for x, text, align in heads:
+        axes.text(x, -0.45, text, ha=align, va="center", fontsize=9, weight="bold")
+    for row, layer in enumerate(model.layers):
+        kind = type(layer).__name__
+        axes.add_patch(
+            FancyBboxPatch(
+                (0.25, row + 0.08),
+                9.5,
+                0.74,
+                boxstyle="round,pad=0,rounding_size=0.15",
+                facecolor=COLORS.get(kind, "#f0f0f0"),
+                edgecolor="none",
+            )
+        )
+        shape = " × ".join(str(size) for size in layer.output.shape[1:])
+        parameters = f"{layer.count_params():,}" if layer.count_params() else ""
+        texts = (layer.name, _describe(layer), shape, parameters)
+        for (x, _, align), text in zip(heads, texts, strict=True):
+            axes.text(x, row + 0.45, text, ha=align, va="center", fontsize=9)
+    _frame_blocks(axes, [layer.name for layer in model.layers])
+    figure.savefig(path, dpi=DPI)
+
+
+def _describe(layer: keras.Layer) -> str:
+    kind = type(layer).__name__
+    config = layer.get_config()
+    if "kernel_size" in config:
+        kind += " " + " × ".join(str(size) for size in config["kernel_size"])
+    if "pool_size" in config:
+        kind += " " + " × ".join(str(size) for size in config["pool_size"])
+    if "rate" in config:
+        kind += f" {config['rate']:g}"
+    return kind
+
+
+def _frame_blocks(axes: Any, names: list[str]) -> None:
+    rows = itertools.groupby(enumerate(names), key=lambda row: row[1].split("_")[0])
+    for _, group in rows:
+        members = [row for row, _ in group]
+        if len(members) > 1:
+            axes.add_patch(
+                FancyBboxPatch(
+                    (0.12, members[0] + 0.0),
+                    9.76,
+                    len(members) - 0.1,
+                    boxstyle="round,pad=0,rounding_size=0.2",
+                    facecolor="none",
+                    edgecolor="#636363",
+                    linewidth=1,
+                )
+            )

@@ -1,0 +1,123 @@
+"""The run directory: where a run's files go, and how it is known to be complete.
+
+A run is made in `<path>.incomplete` and renamed to `<path>` as its last act, so a
+directory without that ending is complete, whatever happened. No TensorFlow here.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfmodels.errors import RunError, UsageError
+
+FILES = (
+    "config.json",
+    "history.csv",
+    "predictions.npz",
+    "metrics.json",
+    "model.keras",
+    "figures/loss_curve.png",
+    "figures/confusion_matrix.png",
+    "figures/architecture.png",
+)
+
+
+def run_path(out: Path, name: str) -> Path:
+    """The path of a run directory.
+
+    Raises:
+        UsageError: the name is not one plain folder name.
+    """
+    if name != Path(name).name or name in ("", ".."):
+        raise UsageError(f"--name is {name!r}: it must be one folder name, without '/'")
+    return out / name
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the path is a complete run directory."""
+    return path.suffix != ".incomplete" and all((path / file).is_file() for file in FILES)
+
+
+def incomplete(path: Path) -> Path:
+    """Where a run is while it isn't complete."""
+    return path.with_name(path.name + ".incomplete")
+
+
+def check_free(path: Path, overwrite: bool = False) -> None:
+    """Check that a new run can be made at the path.
+
+    Raises:
+        UsageError: something is there already, or its folder can't be written to.
+    """
+    if path.exists() and not (overwrite and is_complete(path)):
+        if is_complete(path):
+            raise UsageError(f"{path} exists: name another with --name, or add --overwrite")
+        raise UsageError(f"{path} exists and is no complete run: name another with --name")
+    if incomplete(path).exists() and not overwrite:
+        raise UsageError(
+            f"{incomplete(path)} holds a run that stopped early or is under way: add --overwrite "
+            "to start it over, or --name for another"
+        )
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file: name a folder with --out")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} can't be written to: name another folder with --out")
+
+
+@contextlib.contextmanager
+def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Make a run: yields the folder to fill, which becomes `path` when the block ends well.
+
+    If it ends in an error, the folder is kept if at least one epoch was finished, and the
+    error says so; otherwise nothing is left. With `overwrite` the run that was there before
+    is removed only when the new one is complete.
+
+    Raises:
+        UsageError: see `check_free`.
+    """
+    check_free(path, overwrite)
+    work = incomplete(path)
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        missing = [file for file in FILES if not (work / file).is_file()]
+        if missing:
+            raise RunError(f"the run lacks {', '.join(missing)}")
+        replaced = path.with_name(path.name + ".replaced.incomplete")
+        if path.exists():
+            path.rename(replaced)
+        work.rename(path)
+        if replaced.exists():
+            shutil.rmtree(replaced)
+    except BaseException as error:
+        if (work / "history.csv").exists():
+            error.add_note(f"the run so far is kept in {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file so that it is there as a whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run directory.
+
+    Raises:
+        RunError: it isn't there or isn't JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} can't be read ({error}): is it a complete run?") from error

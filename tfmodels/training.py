@@ -1,0 +1,150 @@
+"""How a network is trained: Adam, step-decayed learning rate, and what is kept on the way."""
+
+import csv
+import os
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm.keras import TqdmCallback
+
+from tfmodels.data.loading import ImageData, Split
+from tfmodels.data.pipeline import evaluation_batches, training_batches
+from tfmodels.errors import RunError
+from tfmodels.settings import CifarSettings
+
+HISTORY_COLUMNS = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+
+
+def step_decay(epoch: int, lr: float, step_size: int, gamma: float) -> float:
+    """Learning rate of an epoch (from 0): lr * gamma^(epoch // step_size), PyTorch's StepLR."""
+    return lr * gamma ** (epoch // step_size)
+
+
+class StepDecay(keras.callbacks.LearningRateScheduler):
+    """Set the learning rate of each epoch by `step_decay`, whatever it was before."""
+
+    def __init__(self, lr: float, step_size: int, gamma: float):
+        super().__init__(lambda epoch: step_decay(epoch, lr, step_size, gamma))
+
+
+class History(keras.callbacks.Callback):
+    """Write one row per finished epoch, with the columns `HISTORY_COLUMNS`, to a CSV file.
+
+    Keras' CSVLogger can set neither the columns' order nor their names.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        lr = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        seconds = round(time.monotonic() - self.started, 2)
+        row = {**(logs or {}), "epoch": epoch + 1, "lr": f"{lr:.7g}", "seconds": seconds}
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class KeepWeights(keras.callbacks.Callback):
+    """Keep the weights of the last epoch and of the one with the best validation accuracy.
+
+    Keras' ModelCheckpoint writes in place: stopped at the wrong moment it leaves half a
+    file where a whole one was.
+    """
+
+    def __init__(self, directory: Path):
+        super().__init__()
+        self.directory = directory
+        self.best = -1.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        kept = ["last"]
+        if logs["val_accuracy"] > self.best:
+            self.best = logs["val_accuracy"]
+            kept.append("best")
+        for name in kept:
+            part = self.directory / "part.weights.h5"
+            self.model.save_weights(part)
+            part.replace(self.directory / f"{name}.weights.h5")
+
+
+def train(
+    model: keras.Model,
+    data: ImageData,
+    settings: CifarSettings | None = None,
+    directory: str | os.PathLike | None = None,
+) -> keras.callbacks.History:
+    """Train a model on the training split, watching the validation split.
+
+    Args:
+        model: takes raw pixels, gives probabilities.
+        data: the splits.
+        settings: how to train; by default the study's best row.
+        directory: where to keep `history.csv`, `weights/` and `tensorboard/`; None keeps none.
+
+    Returns:
+        Keras' history of losses and accuracies per epoch.
+
+    Raises:
+        RunError: the loss is no longer a number.
+    """
+    settings = settings or CifarSettings()
+    model.compile(
+        optimizer=keras.optimizers.Adam(settings.lr, epsilon=1e-8),  # PyTorch's epsilon
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=_jit_compile(),
+    )
+    history = model.fit(
+        training_batches(data.train, settings.batch_size, settings.seed, settings.augment),
+        validation_data=evaluation_batches(data.val),
+        epochs=settings.epochs,
+        callbacks=_callbacks(settings, directory),
+        verbose=0,
+    )
+    loss = history.history["loss"][-1]
+    if not np.isfinite(loss):
+        raise RunError(
+            f"the loss became {loss} in epoch {len(history.epoch)} at --lr {settings.lr}: "
+            "lower the learning rate"
+        )
+    return history
+
+
+def predict(model: keras.Model, split: Split) -> np.ndarray:
+    """Class probabilities (n, classes) float32 of a split's pictures, in its order."""
+    return model.predict(evaluation_batches(split), verbose=0)
+
+
+def _callbacks(
+    settings: CifarSettings, directory: str | os.PathLike | None
+) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
+    if settings.step_decay:
+        callbacks.append(StepDecay(settings.lr, settings.step_size, settings.gamma))
+    if directory is not None:
+        weights = Path(directory) / "weights"
+        weights.mkdir()
+        callbacks += [
+            History(Path(directory) / "history.csv"),
+            KeepWeights(weights),
+            keras.callbacks.TensorBoard(Path(directory) / "tensorboard", write_graph=False),
+        ]
+    # In a terminal a bar per epoch as well; in a log file one line per epoch is enough.
+    callbacks.append(TqdmCallback(verbose=int(sys.stderr.isatty())))
+    return callbacks
+
+
+def _jit_compile() -> bool | str:
+    """No XLA for TensorFlow on a CPU, where it trains 4 times slower; Keras' choice elsewhere."""
+    on_cpu = not (keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu"))
+    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
