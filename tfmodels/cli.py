@@ -86,6 +86,19 @@ def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Setting
     return settings(**{name: getattr(args, name) for name in names})
 
 
+def check_table1(args: argparse.Namespace) -> None:
+    """Check that nothing is asked for that --table1 sets itself.
+
+    Raises:
+        UsageError: something is; the message names it.
+    """
+    for name in ("lr", "epochs", "step_decay", "name"):
+        default = getattr(CifarSettings, name, None)
+        if getattr(args, name) != default:
+            word = "--no-step-decay" if name == "step_decay" else flag(name)
+            raise UsageError(f"--table1 sets {word} itself: leave {word} out")
+
+
 def run_script(parser: argparse.ArgumentParser, command: Callable[[Any], None]) -> int:
     """Parse the arguments, call the command with them, and return the exit code.
 

@@ -8,6 +8,6 @@ class RunError(Exception):
 
 
 class UsageError(RunError, ValueError):
-    """A call that can't be right whatever the machine: a wrong value, name or path (exit code 2)."""
+    """A wrong call: a value, name or path that can't be right (exit code 2)."""
 
     exit_code = 2

@@ -29,7 +29,7 @@ def loss_curve(history: Path, path: Path) -> None:
         for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
             axes.plot(epochs, [float(row[key]) for row in rows], marker="o", ms=3, label=label)
         for i, step in enumerate(steps):
-            label = None if i else "learning rate step"
+            label = "" if i else "learning rate step"
             axes.axvline(step, color="grey", lw=0.8, ls="--", label=label)
         axes.set(xlabel="epoch", ylabel=metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -73,11 +73,18 @@ def architecture(model: keras.Model, path: Path) -> None:
     count = len(model.layers)
     figure = Figure(figsize=(7.5, 0.8 + 0.36 * count), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(0, 10), ylim=(count + 0.2, -1), title=f"{model.name}: "
-             f"{model.count_params():,} parameters")
+    axes.set(
+        xlim=(0, 10),
+        ylim=(count + 0.2, -1),
+        title=f"{model.name}: {model.count_params():,} parameters",
+    )
     axes.axis("off")
-    heads = ((0.35, "layer", "left"), (3.1, "kind", "left"))
-    heads += ((7.4, "output", "right"), (9.7, "parameters", "right"))
+    heads = (
+        (0.35, "layer", "left"),
+        (3.1, "kind", "left"),
+        (7.4, "output", "right"),
+        (9.6, "parameters", "right"),
+    )
     for x, text, align in heads:
         axes.text(x, -0.45, text, ha=align, va="center", fontsize=9, weight="bold")
     for row, layer in enumerate(model.layers):

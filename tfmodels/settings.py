@@ -34,7 +34,9 @@ class CifarSettings:
     data_dir: str | None = _setting(
         None, str, "folder of prepared TFDS data sets (default: TFDS_DATA_DIR, or TFDS' own)"
     )
-    limit: int | None = _setting(None, int, "use the first N training examples only, for trying out")
+    limit: int | None = _setting(
+        None, int, "use the first N training examples only, for trying out"
+    )
     augment: bool = _setting(False, bool, "random crops (4 pixels of reflection padding) and flips")
     deterministic: bool = _setting(
         False, bool, "have TensorFlow refuse operations that vary from run to run (slower)"

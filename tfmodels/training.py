@@ -104,13 +104,19 @@ def train(
         metrics=["accuracy"],
         jit_compile=_jit_compile(),
     )
-    history = model.fit(
-        training_batches(data.train, settings.batch_size, settings.seed, settings.augment),
-        validation_data=evaluation_batches(data.val),
-        epochs=settings.epochs,
-        callbacks=_callbacks(settings, directory),
-        verbose=0,
-    )
+    # In a terminal a bar per epoch as well; in a log file the bar over all epochs is enough.
+    progress = TqdmCallback(epochs=settings.epochs, verbose=int(sys.stderr.isatty()))
+    try:
+        history = model.fit(
+            training_batches(data.train, settings.batch_size, settings.seed, settings.augment),
+            validation_data=evaluation_batches(data.val),
+            epochs=settings.epochs,
+            callbacks=[*_callbacks(settings, directory), progress],
+            shuffle=False,  # the pipeline does it
+            verbose=0,
+        )
+    finally:
+        progress.on_train_end()  # an open bar would draw over the message of an error
     loss = history.history["loss"][-1]
     if not np.isfinite(loss):
         raise RunError(
@@ -139,8 +145,6 @@ def _callbacks(
             KeepWeights(weights),
             keras.callbacks.TensorBoard(Path(directory) / "tensorboard", write_graph=False),
         ]
-    # In a terminal a bar per epoch as well; in a log file one line per epoch is enough.
-    callbacks.append(TqdmCallback(verbose=int(sys.stderr.isatty())))
     return callbacks
 
 

@@ -1,12 +1,16 @@
 """Where the pictures come from: data sets read through TFDS, split, and held in memory."""
 
+import contextlib
 import dataclasses
+import itertools
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import downloader
 
 from tfmodels.data import sample
 from tfmodels.errors import RunError, UsageError
@@ -91,7 +95,7 @@ def split_train(seed: int) -> tuple[str, str]:
     edges = np.flatnonzero(np.diff(np.isin(np.arange(100), chosen))) + 1
     cuts = [0, *edges.tolist(), 100]
     slices: tuple[list[str], list[str]] = ([], [])
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         slices[start in chosen].append(f"train[{start}%:{stop}%]")
     return "+".join(slices[0]), "+".join(slices[1])
 
@@ -105,9 +109,14 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
     try:
         builder = tfds.builder(TFDS_NAMES[name], data_dir=data_dir)
     except Exception as error:  # TFDS raises whatever its parsers do
-        raise RunError(f"{name} in {where} can't be read ({error}): delete it to prepare it anew") from error
+        raise RunError(
+            f"{name} in {where} can't be read ({error}): delete it to prepare it anew"
+        ) from error
+    # TFDS' ten tries with back-off let a user without a network wait for minutes.
+    downloader.MAX_RETRIES = 3
     try:
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
     except Exception as error:  # as many kinds as there are ways to fail to download
         raise RunError(
             f"{name} is not prepared in {where} and could not be downloaded "
@@ -122,9 +131,7 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, limit: int | None = Non
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     dataset = builder.as_dataset(split=split, read_config=config).take(limit or -1).cache()
     try:
-        batches = [
-            (batch["id"], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))
-        ]
+        batches = [(batch["id"], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))]
     except tf.errors.OpError as error:
         raise RunError(
             f"{builder.data_dir} is damaged ({error.message.splitlines()[0]}): delete it and "

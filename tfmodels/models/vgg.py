@@ -14,9 +14,9 @@ TORCH_INIT = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 def vgg(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     classes: int = 10,
-    filters: tuple[int, ...] = (48, 96),
+    filters: tuple[int, ...] = (32, 64),
     block_dropout: tuple[float, ...] = (0.1, 0.1),
-    dense_units: int = 128,
+    dense_units: int = 256,
     dense_dropout: float = 0.3,
 ) -> keras.Model:
     """Build the CNN.
@@ -37,7 +37,8 @@ def vgg(
     for number, (width, rate) in enumerate(zip(filters, block_dropout, strict=True), start=1):
         x = vgg_block(x, width, rate, name=f"block{number}")
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(dense_units, kernel_initializer=TORCH_INIT, name="dense1")(x)
+    x = layers.Dense(dense_units, use_bias=False, kernel_initializer=TORCH_INIT, name="dense1")(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="dense1_bn")(x)
     x = layers.LeakyReLU(negative_slope=0.01, name="dense1_relu")(x)
     x = layers.Dropout(dense_dropout, name="dense1_dropout")(x)
     x = layers.Dense(classes, kernel_initializer=TORCH_INIT, name="logits")(x)
@@ -46,9 +47,7 @@ def vgg(
     return keras.Model(inputs, outputs, name="vgg")
 
 
-def vgg_block(
-    x: keras.KerasTensor, filters: int, dropout: float, name: str
-) -> keras.KerasTensor:
+def vgg_block(x: keras.KerasTensor, filters: int, dropout: float, name: str) -> keras.KerasTensor:
     """Two times convolution, batch norm and leaky ReLU, then halve the map by max-pooling."""
     for i in (1, 2):
         # No bias: the batch norm that follows would subtract it again.

@@ -1,0 +1,64 @@
+import numpy as np
+import tensorflow as tf
+
+from tfmodels.data.pipeline import crop_and_flip, evaluation_batches, training_batches
+
+
+def epoch(batches):
+    images, labels = zip(*batches, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+class Pipeline(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        from tfmodels.data.loading import Split
+
+        images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype="uint8")
+        self.images = images
+        dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(50)))
+        self.split = Split(dataset, np.arange(50).astype(str), np.arange(50))
+
+    def test_an_epoch_holds_every_example_once_with_its_label(self):
+        images, labels = epoch(training_batches(self.split, 16, seed=0))
+        self.assertAllEqual(np.sort(labels), np.arange(50))
+        self.assertAllEqual(images, self.images[labels])
+
+    def test_order_changes_with_epoch_and_seed_and_nothing_else(self):
+        batches = training_batches(self.split, 16, seed=5)
+        first, second = epoch(batches)[1], epoch(batches)[1]
+        again = training_batches(self.split, 16, seed=5)
+        self.assertAllEqual(first, epoch(again)[1])
+        self.assertAllEqual(second, epoch(again)[1])
+        self.assertNotAllEqual(first, second)
+        self.assertNotAllEqual(first, epoch(training_batches(self.split, 16, seed=6))[1])
+
+    def test_batch_sizes(self):
+        sizes = [len(labels) for _, labels in training_batches(self.split, 16)]
+        self.assertEqual(sizes, [16, 16, 16, 2])
+
+    def test_evaluation_keeps_pictures_and_order(self):
+        images, labels = epoch(evaluation_batches(self.split, 16))
+        self.assertAllEqual(images, self.images)
+        self.assertAllEqual(labels, np.arange(50))
+
+    def test_augmentation_is_repeatable_and_new_each_epoch(self):
+        batches = training_batches(self.split, 16, seed=0, augment=True)
+        first, second = epoch(batches), epoch(batches)
+        self.assertAllEqual(first[0], epoch(training_batches(self.split, 16, 0, True))[0])
+        order = np.argsort(first[1]), np.argsort(second[1])
+        self.assertNotAllEqual(first[0][order[0]], second[0][order[1]])
+        self.assertDTypeEqual(first[0], np.uint8)
+
+    def test_crop_and_flip_is_one_of_the_162_shifts_and_mirrors(self):
+        image = self.images[0]
+        padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="reflect")
+        possible = {
+            padded[i : i + 8, j : j + 8][:, ::step].tobytes()
+            for i in range(9)
+            for j in range(9)
+            for step in (1, -1)
+        }
+        seen = {crop_and_flip(image, np.array([0, seed])).numpy().tobytes() for seed in range(300)}
+        self.assertTrue(seen <= possible)
+        self.assertGreater(len(seen), 100)  # 137 expected of 300 draws from 162

@@ -1,0 +1,78 @@
+import csv
+import dataclasses
+
+import pytest
+
+from tfmodels import experiments, runs
+from tfmodels.settings import CifarSettings
+
+TABLE1_NAMES = [
+    "lr0.001_epochs10",
+    "lr0.01_epochs10",
+    "lr0.01_epochs10",
+    "lr1e-05_epochs10",
+    "lr0.001_epochs20",
+]
+
+
+@pytest.fixture
+def short_table(monkeypatch):
+    """Table 1 with one epoch instead of ten and two instead of twenty."""
+    rows = {
+        name: (changes | {"epochs": changes.get("epochs", 10) // 10}, study)
+        for name, (changes, study) in experiments.TABLE1.items()
+    }
+    monkeypatch.setattr(experiments, "TABLE1", rows)
+
+
+def test_table1_has_the_studys_settings_and_figures():
+    settings = [
+        dataclasses.replace(CifarSettings(), **changes)
+        for changes, _ in experiments.TABLE1.values()
+    ]
+    assert [(s.lr, s.epochs, s.step_decay) for s in settings] == [
+        (0.001, 10, True),
+        (0.01, 10, True),
+        (0.01, 10, False),
+        (0.00001, 10, False),
+        (0.001, 20, True),
+    ]
+    assert [study[0] for _, study in experiments.TABLE1.values()] == [
+        79.95, 39.91, 27.71, 62.74, 77.77,
+    ]  # fmt: skip
+
+
+def test_table1_runs_what_is_missing_and_skips_what_is_complete(
+    sample_dir, tmp_path, short_table, capsys
+):
+    settings = CifarSettings(data="sample", data_dir=str(sample_dir), limit=64)
+    first = dataclasses.replace(settings, epochs=1)
+    experiments.run_cifar(first, tmp_path / first.run_name())
+    kept = (tmp_path / first.run_name() / "config.json").read_text()
+    stopped = dataclasses.replace(settings, epochs=2)
+    (tmp_path / (stopped.run_name() + ".incomplete")).mkdir()
+
+    table = experiments.run_table1(settings, tmp_path)
+
+    assert (tmp_path / first.run_name() / "config.json").read_text() == kept
+    assert "complete already" in capsys.readouterr().err
+    complete = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert len(complete) == 5
+    assert all(runs.is_complete(path) for path in complete)
+    assert (tmp_path / "table1.md").read_text() == table + "\n"
+    with (tmp_path / "table1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["setting"] for row in rows] == list(experiments.TABLE1)
+    metrics = runs.read_json(tmp_path / first.run_name() / "metrics.json")["test"]
+    assert rows[0]["F1"] == f"{100 * metrics['f1']:.2f}"
+    assert rows[0]["study's F1"] == "79.86"
+
+
+def test_a_markdown_table_is_aligned():
+    table = experiments.markdown_table(["a", "long"], [["row 1", 2], ["r", 3.5]])
+    assert table.splitlines() == [
+        "| a     | long |",
+        "|-------|------|",
+        "| row 1 | 2    |",
+        "| r     | 3.5  |",
+    ]

@@ -1,0 +1,86 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmodels.models.vgg import TORCH_INIT, vgg, vgg_block
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return vgg()
+
+
+def test_the_layers_in_order(model):
+    block = ["conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "pool", "dropout"]
+    expected = ["pixels", "rescale"]
+    expected += [f"block{n}_{layer}" for n in (1, 2) for layer in block]
+    expected += ["flatten", "dense1", "dense1_bn", "dense1_relu", "dense1_dropout"]
+    expected += ["logits", "probabilities"]
+    assert [layer.name for layer in model.layers] == expected
+
+
+def test_the_parameters_counted_by_hand(model):
+    a, b, dense = 32, 64, 256
+    convolutions = 9 * (3 * a + a * a + a * b + b * b)
+    batch_norms = 4 * (2 * a + 2 * b + dense)  # scale, shift, mean, variance
+    head = (8 * 8 * b) * dense + dense * 10 + 10  # the hidden layer's bias is its batch norm's
+    assert model.count_params() == convolutions + batch_norms + head
+    assert model.count_params() < 1_200_000
+
+
+def test_pytorchs_defaults(model):
+    assert model.get_layer("block1_relu1").negative_slope == pytest.approx(0.01)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+    kernel = np.array(model.get_layer("dense1").kernel)
+    bound = 1 / np.sqrt(kernel.shape[0])
+    assert 0.99 * bound < abs(kernel).max() <= bound
+    assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.01)
+    assert TORCH_INIT((100, 5)).shape == (100, 5)
+
+
+def test_raw_pixels_give_probabilities(model):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype="uint8")
+    probabilities = model.predict(pixels, verbose=0)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    assert (probabilities >= 0).all()
+    rescale = model.get_layer("rescale")
+    np.testing.assert_allclose(rescale(np.array([0.0, 127.5, 255.0])), [-1, 0, 1], atol=1e-7)
+
+
+def test_probabilities_stay_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = vgg((8, 8, 3), 3, filters=(4,), block_dropout=(0.1,), dense_units=4)
+        output = model(np.zeros((1, 8, 8, 3)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+
+
+def test_a_saved_model_predicts_the_same(model, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), dtype="uint8")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0)
+    )
+
+
+class Gradients(tf.test.TestCase):
+    def test_of_a_small_float64_block(self):
+        keras.config.set_dtype_policy("float64")
+        try:
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((4, 4, 2), dtype="float64")
+            block = keras.Model(inputs, vgg_block(inputs, 3, 0.5, name="block1"))
+        finally:
+            keras.config.set_dtype_policy("float32")
+        x = np.random.default_rng(0).normal(size=(2, 4, 4, 2))
+        analytic, numeric = tf.test.compute_gradient(block, [x], delta=1e-6)
+        self.assertGreater(np.abs(numeric).max(), 0.01)
+        self.assertAllClose(analytic, numeric, rtol=1e-5, atol=1e-7)
