@@ -11,14 +11,14 @@ def main(args: argparse.Namespace) -> None:
     settings = cli.settings_from(args, CifarSettings)
     if args.table1:
         cli.check_table1(args)
+        runs.check_writable(args.out)
         experiments = cli.import_quietly("tfmodels.experiments")
         print(experiments.run_table1(settings, args.out, args.overwrite))
         return
     path = runs.run_path(args.out, args.name or settings.run_name())
     runs.check_free(path, args.overwrite)
     experiments = cli.import_quietly("tfmodels.experiments")
-    experiments.run_cifar(settings, path, args.overwrite)
-    print(experiments.figures_row(path))
+    print(experiments.run_cifar(settings, path, args.overwrite))
     print(f"run directory: {path}")
 
 

@@ -6,14 +6,6 @@ import pytest
 from tfmodels import experiments, runs
 from tfmodels.settings import CifarSettings
 
-TABLE1_NAMES = [
-    "lr0.001_epochs10",
-    "lr0.01_epochs10",
-    "lr0.01_epochs10",
-    "lr1e-05_epochs10",
-    "lr0.001_epochs20",
-]
-
 
 @pytest.fixture
 def short_table(monkeypatch):
@@ -66,13 +58,3 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     metrics = runs.read_json(tmp_path / first.run_name() / "metrics.json")["test"]
     assert rows[0]["F1"] == f"{100 * metrics['f1']:.2f}"
     assert rows[0]["study's F1"] == "79.86"
-
-
-def test_a_markdown_table_is_aligned():
-    table = experiments.markdown_table(["a", "long"], [["row 1", 2], ["r", 3.5]])
-    assert table.splitlines() == [
-        "| a     | long |",
-        "|-------|------|",
-        "| row 1 | 2    |",
-        "| r     | 3.5  |",
-    ]

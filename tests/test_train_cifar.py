@@ -33,12 +33,13 @@ def finished(sample_dir, tmp_path_factory):
 
 def test_it_prints_a_row_of_figures_and_the_run_directory(finished):
     done, run = finished
-    header, rule, row, path = done.stdout.splitlines()
+    header, rule, row, path = done.stdout.splitlines()[-4:]
     assert header.split("|")[2].strip() == "mean class accuracy"
     assert set(rule) <= {"|", "-"}
     metrics = json.loads((run / "metrics.json").read_text())
     assert row.split("|")[2].strip() == f"{100 * metrics['test']['mean_class_accuracy']:.2f}"
     assert path == f"run directory: {run}"
+    assert "Most confused: " in done.stdout
     assert "3/3" in done.stderr
     assert "Traceback" not in done.stderr
 

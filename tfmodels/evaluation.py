@@ -31,7 +31,8 @@ def evaluate(
 
     Returns:
         `accuracy`, the keys of `FIGURES`, `per_class` (name -> precision, recall, f1,
-        support) and `confusion_matrix` (rows true, columns predicted), fractions and counts.
+        support), `confusion_matrix` (rows true, columns predicted; counts) and
+        `most_confused` (see `most_confused`). All but counts are fractions.
     """
     predicted = probabilities.argmax(axis=1)
     classes = range(len(class_names))
@@ -47,6 +48,7 @@ def evaluate(
         }
         for i, name in enumerate(class_names)
     }
+    matrix = metrics.confusion_matrix(labels, predicted, labels=classes)
     return {
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "mean_class_accuracy": float(recall.mean()),
@@ -54,7 +56,8 @@ def evaluate(
         "precision": float(precision.mean()),
         "recall": float(recall.mean()),
         "per_class": per_class,
-        "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=classes).tolist(),
+        "confusion_matrix": matrix.tolist(),
+        "most_confused": most_confused(matrix, class_names),
     }
 
 

@@ -1,24 +1,22 @@
-"""The study's experiments from settings to run directory, and its Table 1."""
+"""The study's experiments, from settings to run directory, and its Table 1."""
 
 import csv
 import dataclasses
 import datetime
-import importlib.metadata
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from tfmodels import plots
+from tfmodels import environment, plots
 from tfmodels.data.loading import ImageData, load_data
 from tfmodels.evaluation import FIGURES, evaluate
 from tfmodels.models.vgg import vgg
 from tfmodels.predictions import Predictions, load_predictions, save_predictions
 from tfmodels.runs import is_complete, new_run, read_json, run_path, write_json
 from tfmodels.settings import CifarSettings
+from tfmodels.tables import markdown_table, percent, summary
 from tfmodels.training import predict, train
 
 # The study's Table 1: what differs from the settings asked for, and its four figures in %.
@@ -32,22 +30,22 @@ TABLE1: dict[str, tuple[dict[str, Any], tuple[float, float, float, float]]] = {
     ),
     "20 epochs (lr 0.001)": ({"lr": 0.001, "epochs": 20}, (77.77, 77.89, 78.01, 77.78)),
 }
-PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
 
 
-def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> None:
+def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> str:
     """Train the study's CNN, judge it, and leave a complete run directory at the path.
+
+    The model and the predictions are those of the last epoch, as in the study.
+
+    Returns:
+        The test results in words and tables.
 
     Raises:
         UsageError: the settings don't fit the data, or the path is taken.
         RunError: the data can't be had, or training failed; what there is so far is kept.
     """
-    if settings.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(settings.seed)
     with new_run(path, overwrite) as work:
+        _make_repeatable(settings)
         data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
         model = vgg(data.image_shape, len(data.class_names))
         config = _describe(settings, data, model)
@@ -62,6 +60,7 @@ def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> N
         judge(work)
         plots.architecture(model, work / "figures" / "architecture.png")
         write_json(work / "config.json", config | {"ended": _now()})
+    return summary(path)
 
 
 def judge(run: Path) -> None:
@@ -98,7 +97,7 @@ def run_table1(settings: CifarSettings, out: Path, overwrite: bool = False) -> s
             print(f"{name}: {path}", file=sys.stderr)
             run_cifar(row_settings, path, overwrite=True)
         test = read_json(path / "metrics.json")["test"]
-        rows.append([name, *(f"{100 * test[key]:.2f}" for key in FIGURES), *study])
+        rows.append([name, *(percent(test[key]) for key in FIGURES), *study])
     header = ["setting", *FIGURES.values(), *(f"study's {name}" for name in FIGURES.values())]
     with (out / "table1.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
@@ -107,21 +106,12 @@ def run_table1(settings: CifarSettings, out: Path, overwrite: bool = False) -> s
     return table
 
 
-def figures_row(run: Path) -> str:
-    """The test figures of a run as a table of one row, in %."""
-    test = read_json(run / "metrics.json")["test"]
-    return markdown_table(
-        ["run", *FIGURES.values()], [[run.name, *(f"{100 * test[key]:.2f}" for key in FIGURES)]]
-    )
+def _make_repeatable(settings: CifarSettings) -> None:
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
-
-def markdown_table(header: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table with aligned columns."""
-    cells = [header, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+        tf.config.experimental.enable_op_determinism()
 
 
 def _describe(settings: CifarSettings, data: ImageData, model: keras.Model) -> dict[str, Any]:
@@ -136,28 +126,11 @@ def _describe(settings: CifarSettings, data: ImageData, model: keras.Model) -> d
             "splits": {name: len(getattr(data, name)) for name in ("train", "val", "test")},
         },
         "model": {"name": model.name, "parameters": model.count_params()},
-        "versions": {
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in PACKAGES},
-        },
         "backend": keras.backend.backend(),
-        "hardware": {
-            "machine": platform.machine(),
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)),
-            "devices": keras.distribution.list_devices(),
-        },
+        "versions": environment.versions(),
+        "hardware": environment.hardware(),
         "started": _now(),
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def _now() -> str:

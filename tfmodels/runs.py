@@ -53,6 +53,7 @@ def check_free(path: Path, overwrite: bool = False) -> None:
     Raises:
         UsageError: something is there already, or its folder can't be written to.
     """
+    check_writable(path.parent)
     if path.exists() and not (overwrite and is_complete(path)):
         if is_complete(path):
             raise UsageError(f"{path} exists: name another with --name, or add --overwrite")
@@ -62,11 +63,20 @@ def check_free(path: Path, overwrite: bool = False) -> None:
             f"{incomplete(path)} holds a run that stopped early or is under way: add --overwrite "
             "to start it over, or --name for another"
         )
-    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is a file: name a folder with --out")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{folder} can't be written to: name another folder with --out")
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be made in the folder, or the folder itself where there is none.
+
+    Raises:
+        UsageError: a file is in the way, or there is no permission.
+    """
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UsageError(f"{there} is a file: name a folder with --out")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"{there} can't be written to: name another folder with --out")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ NAME = "tfmodels_sample"
 VERSION = "1.0.0"  # to be raised with every change of a picture: prepared copies are kept
 SIZES = {"train": 5000, "test": 1000}
 IMAGE_SIZE = 32
-NOISE = 15.0  # standard deviation, of 255
+NOISE = 20.0  # standard deviation, of 255
 
 Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -43,7 +43,7 @@ SHAPES: dict[str, Mask] = {
 
 def draw(shape: str, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw one picture of a shape: (size, size, 3) uint8."""
-    radius = rng.uniform(0.3, 0.44) * size
+    radius = rng.uniform(0.24, 0.44) * size
     row, column = rng.uniform(radius, size - radius, 2)
     turn = rng.uniform(-0.25, 0.25)
     y, x = np.mgrid[:size, :size] + 0.5

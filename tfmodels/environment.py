@@ -1,0 +1,36 @@
+"""What a run was made with and on: versions and hardware, for its config.json."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+
+PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    packages = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **packages}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores this process may use, and the devices Keras sees."""
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "devices": keras.distribution.list_devices(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")  # platform.processor() is empty on Linux
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

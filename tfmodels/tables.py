@@ -1,0 +1,39 @@
+"""Figures as tables to read: Markdown, in percent."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfmodels.evaluation import FIGURES
+from tfmodels.runs import read_json
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table whose columns are aligned as plain text too."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent with two digits."""
+    return f"{100 * fraction:.2f}"
+
+
+def summary(run: Path) -> str:
+    """The test results of a run: per class, most confused pairs, and its row of figures."""
+    test = read_json(run / "metrics.json")["test"]
+    per_class = markdown_table(
+        ["class", "precision", "recall", "f1", "pictures"],
+        [
+            [name, *(percent(row[key]) for key in ("precision", "recall", "f1")), row["support"]]
+            for name, row in test["per_class"].items()
+        ],
+    )
+    row = markdown_table(
+        ["run", *FIGURES.values()], [[run.name, *(percent(test[key]) for key in FIGURES)]]
+    )
+    confused = "; ".join(test["most_confused"]) or "no mistakes"
+    return f"{per_class}\n\nMost confused: {confused}\n\n{row}"
