@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def sample_dir(tmp_path_factory):
     """A folder that holds the prepared sample."""
-    folder = tmp_path_factory.mktemp("tfds")
+    folder = tmp_path_factory.mktemp("cache") / "tfmodels"
     sample.prepare(folder)
     return folder
 

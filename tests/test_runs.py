@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
         runs.check_free(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/abs", "a/"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/abs", "a/", "a.incomplete"])
 def test_a_name_is_one_folder(tmp_path, name):
     with pytest.raises(UsageError, match="--name"):
         runs.run_path(tmp_path, name)

@@ -140,7 +140,9 @@ def import_quietly(module: str) -> types.ModuleType:
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:
-            return importlib.import_module(module)
+            imported = importlib.import_module(module)
+            importlib.import_module("keras").distribution.list_devices()  # logs its search for GPUs
+            return imported
         except BaseException:
             log.seek(0)
             os.write(stderr, log.read())

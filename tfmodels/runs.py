@@ -30,10 +30,12 @@ def run_path(out: Path, name: str) -> Path:
     """The path of a run directory.
 
     Raises:
-        UsageError: the name is not one plain folder name.
+        UsageError: the name is not one plain folder name, or marks a run as incomplete.
     """
-    if name != Path(name).name or name in ("", ".."):
-        raise UsageError(f"--name is {name!r}: it must be one folder name, without '/'")
+    if name != Path(name).name or name in ("", "..") or name.endswith(".incomplete"):
+        raise UsageError(
+            f"--name is {name!r}: it must be one folder name, without '/' or '.incomplete'"
+        )
     return out / name
 
 

@@ -1,0 +1,42 @@
+"""What the README promises is so."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tfmodels import cli
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_flag_is_listed_with_its_default():
+    rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
+    actions = {action.option_strings[-1]: action for action in cli.cifar_parser()._actions}
+    assert set(rows) == set(actions)
+    for flag, action in actions.items():
+        if isinstance(action.default, int | float) and not isinstance(action.default, bool):
+            assert rows[flag] == str(action.default)
+
+
+def test_every_module_is_listed():
+    modules = {
+        str(path.relative_to(ROOT / "tfmodels").with_suffix("")).replace("/", ".")
+        for path in (ROOT / "tfmodels").rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    table = README[README.index("| module of `tfmodels`") :]
+    assert set(re.findall(r"`([a-z0-9_.]+)`", table[: table.index("\n\n")])) - {"tfmodels"} == modules
+
+
+def test_the_five_lines_of_python_work(sample_dir, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(sample_dir.parent))
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(block.splitlines()) == 5
+    exec(compile(block, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out.splitlines()[-1]) > 0.9
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).exists()
