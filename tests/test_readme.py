@@ -26,7 +26,9 @@ def test_every_module_is_listed():
         if path.name != "__init__.py"
     }
     table = README[README.index("| module of `tfmodels`") :]
-    assert set(re.findall(r"`([a-z0-9_.]+)`", table[: table.index("\n\n")])) - {"tfmodels"} == modules
+    assert (
+        set(re.findall(r"`([a-z0-9_.]+)`", table[: table.index("\n\n")])) - {"tfmodels"} == modules
+    )
 
 
 def test_the_five_lines_of_python_work(sample_dir, monkeypatch, capsys):

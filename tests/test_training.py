@@ -62,17 +62,14 @@ def test_without_step_decay_the_rate_stays(sample_data, tmp_path):
     assert [float(row["lr"]) for row in read_history(tmp_path)[1]] == [0.01] * 3
 
 
-def test_last_and_best_weights_are_kept(trained, sample_data):
+def test_the_last_and_the_best_network_are_kept(trained, sample_data):
     model, history, directory = trained
-    last = predict(model, sample_data.val)
-    copy = tiny_model(seed=1)
-    copy.load_weights(directory / "weights" / "last.weights.h5")
-    np.testing.assert_array_equal(predict(copy, sample_data.val), last)
-    copy.load_weights(directory / "weights" / "best.weights.h5")
-    accuracy = (predict(copy, sample_data.val).argmax(1) == sample_data.val.labels).mean()
+    last = keras.models.load_model(directory / "model.keras")
+    np.testing.assert_array_equal(predict(last, sample_data.val), predict(model, sample_data.val))
+    best = keras.models.load_model(directory / "best.keras")
+    accuracy = (predict(best, sample_data.val).argmax(1) == sample_data.val.labels).mean()
     assert accuracy == pytest.approx(max(history.history["val_accuracy"]))
-    kept = sorted(file.name for file in (directory / "weights").iterdir())
-    assert kept == ["best.weights.h5", "last.weights.h5"]
+    assert not list(directory.glob("part*"))
 
 
 def test_tensorboard_logs_are_written(trained):

@@ -51,7 +51,6 @@ def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> s
         config = _describe(settings, data, model)
         write_json(work / "config.json", config)
         train(model, data, settings, work)
-        model.save(work / "model.keras")
         splits = {
             name: Predictions(split.ids, split.labels, predict(model, split))
             for name, split in (("val", data.val), ("test", data.test))

@@ -20,6 +20,7 @@ FILES = (
     "predictions.npz",
     "metrics.json",
     "model.keras",
+    "best.keras",
     "figures/loss_curve.png",
     "figures/confusion_matrix.png",
     "figures/architecture.png",

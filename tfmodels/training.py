@@ -54,11 +54,12 @@ class History(keras.callbacks.Callback):
             writer.writerow(row)
 
 
-class KeepWeights(keras.callbacks.Callback):
-    """Keep the weights of the last epoch and of the one with the best validation accuracy.
+class KeepModel(keras.callbacks.Callback):
+    """Keep `model.keras`, the last epoch's, and `best.keras`, the best validation accuracy's.
 
     Keras' ModelCheckpoint writes in place: stopped at the wrong moment it leaves half a
-    file where a whole one was.
+    file where a whole one was. Weights alone (`.weights.h5`) are no way out: on a full disk
+    HDF5 (h5py 3.14) ends the process by a segmentation fault.
     """
 
     def __init__(self, directory: Path):
@@ -67,14 +68,17 @@ class KeepWeights(keras.callbacks.Callback):
         self.best = -1.0
 
     def on_epoch_end(self, epoch, logs=None):
-        kept = ["last"]
+        kept = ["model"]
         if logs["val_accuracy"] > self.best:
             self.best = logs["val_accuracy"]
             kept.append("best")
         for name in kept:
-            part = self.directory / "part.weights.h5"
-            self.model.save_weights(part)
-            part.replace(self.directory / f"{name}.weights.h5")
+            part = self.directory / "part.keras"
+            try:
+                self.model.save(part)
+                part.replace(self.directory / f"{name}.keras")
+            finally:
+                part.unlink(missing_ok=True)
 
 
 def train(
@@ -89,7 +93,8 @@ def train(
         model: takes raw pixels, gives probabilities.
         data: the splits.
         settings: how to train; by default the study's best row.
-        directory: where to keep `history.csv`, `weights/` and `tensorboard/`; None keeps none.
+        directory: where to keep `history.csv`, `model.keras`, `best.keras` and
+            `tensorboard/`; None keeps none.
 
     Returns:
         Keras' history of losses and accuracies per epoch.
@@ -138,11 +143,9 @@ def _callbacks(
     if settings.step_decay:
         callbacks.append(StepDecay(settings.lr, settings.step_size, settings.gamma))
     if directory is not None:
-        weights = Path(directory) / "weights"
-        weights.mkdir()
         callbacks += [
             History(Path(directory) / "history.csv"),
-            KeepWeights(weights),
+            KeepModel(Path(directory)),
             keras.callbacks.TensorBoard(Path(directory) / "tensorboard", write_graph=False),
         ]
     return callbacks

@@ -104,7 +104,12 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
     if name == "sample":
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfmodels"
         data_dir = Path(data_dir or cache)
-        sample.prepare(data_dir)
+        try:
+            sample.prepare(data_dir)
+        except Exception as error:  # TFDS wraps what TensorFlow and the system raise
+            raise RunError(
+                f"the sample can't be stored in {data_dir} ({error}): name another --data-dir"
+            ) from error
     where = data_dir or tfds.core.constants.DATA_DIR
     try:
         builder = tfds.builder(TFDS_NAMES[name], data_dir=data_dir)

@@ -6,6 +6,7 @@ passes 90 % within three epochs (both are tests).
 """
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +79,9 @@ def prepare(data_dir: Path) -> None:
         "image": tfds.features.Image(shape=(IMAGE_SIZE, IMAGE_SIZE, 3)),
         "label": tfds.features.ClassLabel(names=list(SHAPES)),
     }
-    with contextlib.redirect_stdout(sys.stderr):
+    print(f"drawing the sample data set, once, into {data_dir}", file=sys.stderr)
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
         tfds.dataset_builders.store_as_tfds_dataset(
             name=NAME,
             version=VERSION,
@@ -87,3 +90,4 @@ def prepare(data_dir: Path) -> None:
             split_datasets={split: examples(split) for split in SIZES},
             description="Drawn shapes: a small stand-in for CIFAR-10.",
         )
+    tfds.enable_progress_bar()
