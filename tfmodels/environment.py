@@ -18,13 +18,14 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores this process may use, and the devices Keras sees."""
+    """Processor, cores this process may use, memory, and the devices Keras sees."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "devices": keras.distribution.list_devices(),
     }
 

@@ -1,6 +1,5 @@
 """The study's experiments, from settings to run directory, and its Table 1."""
 
-import csv
 import dataclasses
 import datetime
 import sys
@@ -11,12 +10,21 @@ import keras
 
 from tfmodels import environment, plots
 from tfmodels.data.loading import ImageData, load_data
+from tfmodels.errors import UsageError
 from tfmodels.evaluation import FIGURES, evaluate
 from tfmodels.models.vgg import vgg
 from tfmodels.predictions import Predictions, load_predictions, save_predictions
-from tfmodels.runs import is_complete, new_run, read_json, run_path, write_json
-from tfmodels.settings import CifarSettings
-from tfmodels.tables import markdown_table, percent, summary
+from tfmodels.runs import (
+    check_free,
+    is_complete,
+    new_run,
+    read_json,
+    run_path,
+    write_json,
+    write_text,
+)
+from tfmodels.settings import CifarSettings, flag
+from tfmodels.tables import csv_table, markdown_table, percent, summary
 from tfmodels.training import predict, train
 
 # The study's Table 1: what differs from the settings asked for, and its four figures in %.
@@ -44,11 +52,13 @@ def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> s
         UsageError: the settings don't fit the data, or the path is taken.
         RunError: the data can't be had, or training failed; what there is so far is kept.
     """
+    started = _now()
+    check_free(path, overwrite)
+    _make_repeatable(settings)
+    data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
+    model = vgg(data.image_shape, len(data.class_names))
+    config = _describe(settings, data, model) | {"started": started}
     with new_run(path, overwrite) as work:
-        _make_repeatable(settings)
-        data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
-        model = vgg(data.image_shape, len(data.class_names))
-        config = _describe(settings, data, model)
         write_json(work / "config.json", config)
         train(model, data, settings, work)
         splits = {
@@ -85,24 +95,38 @@ def run_table1(settings: CifarSettings, out: Path, overwrite: bool = False) -> s
 
     Returns:
         The table in Markdown: our figures and the study's, in %.
+
+    Raises:
+        UsageError: a run of the same name has other settings, or is none.
     """
+    planned = [dataclasses.replace(settings, **changes) for changes, _ in TABLE1.values()]
+    paths = [run_path(out, row.run_name()) for row in planned]
+    for row, path in zip(planned, paths, strict=True):
+        check_free(path, overwrite=True)
+        if is_complete(path) and not overwrite:
+            _check_same(row, path)
+    header = ["setting", *FIGURES.values(), *(f"study's {name}" for name in FIGURES.values())]
     rows = []
-    for name, (changes, study) in TABLE1.items():
-        row_settings = dataclasses.replace(settings, **changes)
-        path = run_path(out, row_settings.run_name())
+    for row, path, (name, (_, study)) in zip(planned, paths, TABLE1.items(), strict=True):
         if is_complete(path) and not overwrite:
             print(f"{name}: complete already in {path}", file=sys.stderr)
         else:
             print(f"{name}: {path}", file=sys.stderr)
-            run_cifar(row_settings, path, overwrite=True)
+            run_cifar(row, path, overwrite=True)
         test = read_json(path / "metrics.json")["test"]
-        rows.append([name, *(percent(test[key]) for key in FIGURES), *study])
-    header = ["setting", *FIGURES.values(), *(f"study's {name}" for name in FIGURES.values())]
-    with (out / "table1.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-    table = markdown_table(header, rows)
-    (out / "table1.md").write_text(table + "\n", encoding="utf-8")
+        rows.append([name, *(percent(test[key]) for key in FIGURES), *study, path.name])
+    table = markdown_table([*header, "run"], rows)
+    write_text(out / "table1.md", table + "\n")
+    write_text(out / "table1.csv", csv_table([*header, "run"], rows))
     return table
+
+
+def _check_same(settings: CifarSettings, path: Path) -> None:
+    found, asked = read_json(path / "config.json")["settings"], dataclasses.asdict(settings)
+    different = [key for key in asked if key != "data_dir" and found.get(key) != asked[key]]
+    if different:
+        listed = ", ".join(f"{flag(key)} {found.get(key)}, not {asked[key]}" for key in different)
+        raise UsageError(f"{path} was made with {listed}: name another folder with --out")
 
 
 def _make_repeatable(settings: CifarSettings) -> None:
@@ -128,7 +152,6 @@ def _describe(settings: CifarSettings, data: ImageData, model: keras.Model) -> d
         "backend": keras.backend.backend(),
         "versions": environment.versions(),
         "hardware": environment.hardware(),
-        "started": _now(),
     }
 
 

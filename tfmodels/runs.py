@@ -5,6 +5,7 @@ directory without that ending is complete, whatever happened. No TensorFlow here
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -41,8 +42,9 @@ def run_path(out: Path, name: str) -> Path:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether the path is a complete run directory."""
-    return path.suffix != ".incomplete" and all((path / file).is_file() for file in FILES)
+    """Whether the path is a complete run directory: one whose config.json has an end."""
+    config = path / "config.json"
+    return path.suffix != ".incomplete" and config.is_file() and "ended" in read_json(config)
 
 
 def incomplete(path: Path) -> Path:
@@ -63,8 +65,8 @@ def check_free(path: Path, overwrite: bool = False) -> None:
         raise UsageError(f"{path} exists and is no complete run: name another with --name")
     if incomplete(path).exists() and not overwrite:
         raise UsageError(
-            f"{incomplete(path)} holds a run that stopped early or is under way: add --overwrite "
-            "to start it over, or --name for another"
+            f"{incomplete(path)} holds a run that stopped early: add --overwrite to start it over, "
+            "or name another with --name"
         )
 
 
@@ -87,40 +89,59 @@ def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Make a run: yields the folder to fill, which becomes `path` when the block ends well.
 
     If it ends in an error, the folder is kept if at least one epoch was finished, and the
-    error says so; otherwise nothing is left. With `overwrite` the run that was there before
-    is removed only when the new one is complete.
+    error says so; otherwise nothing is left. With `overwrite` the complete run that was there
+    before is removed only when the new one is complete; an incomplete one, at once. The
+    folder is locked, so two processes never fill the same.
 
     Raises:
         UsageError: see `check_free`.
     """
     check_free(path, overwrite)
     work = incomplete(path)
-    if work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work):
+        for entry in work.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        try:
+            yield work
+            missing = [file for file in FILES if not (work / file).is_file()]
+            if missing:
+                raise RunError(f"the run lacks {', '.join(missing)}")
+            if path.exists():
+                if not overwrite:
+                    raise UsageError(f"{path} was made meanwhile by another process")
+                path.rename(work / "replaced")
+            work.rename(path)
+        except BaseException as error:
+            if (work / "history.csv").exists():
+                error.add_note(f"the run so far is kept in {work}")
+            else:
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(path / "replaced", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        yield work
-        missing = [file for file in FILES if not (work / file).is_file()]
-        if missing:
-            raise RunError(f"the run lacks {', '.join(missing)}")
-        replaced = path.with_name(path.name + ".replaced.incomplete")
-        if path.exists():
-            path.rename(replaced)
-        work.rename(path)
-        if replaced.exists():
-            shutil.rmtree(replaced)
-    except BaseException as error:
-        if (work / "history.csv").exists():
-            error.add_note(f"the run so far is kept in {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
-        raise
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UsageError(f"{folder} is being filled by another process: wait for it") from error
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file so that it is there as a whole or not at all."""
+    """Write a JSON file by `write_text`."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is there as a whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     part.replace(path)
 
 

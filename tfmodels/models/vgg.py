@@ -7,8 +7,14 @@ ReLU as in the study. PyTorch's defaults where the study, a PyTorch one, relied 
 import keras
 from keras import layers
 
-# PyTorch's default for convolutions and dense layers: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
-TORCH_INIT = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+def torch_init() -> keras.initializers.Initializer:
+    """PyTorch's default for kernels: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+    A new one for each layer: an initializer draws its seed when it is made, so a shared
+    one would start all layers from the same numbers, whatever the seed of the run.
+    """
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 def vgg(
@@ -37,11 +43,17 @@ def vgg(
     for number, (width, rate) in enumerate(zip(filters, block_dropout, strict=True), start=1):
         x = vgg_block(x, width, rate, name=f"block{number}")
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(dense_units, use_bias=False, kernel_initializer=TORCH_INIT, name="dense1")(x)
+    x = layers.Dense(dense_units, use_bias=False, kernel_initializer=torch_init(), name="dense1")(x)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="dense1_bn")(x)
     x = layers.LeakyReLU(negative_slope=0.01, name="dense1_relu")(x)
     x = layers.Dropout(dense_dropout, name="dense1_dropout")(x)
-    x = layers.Dense(classes, kernel_initializer=TORCH_INIT, name="logits")(x)
+    bound = dense_units**-0.5
+    x = layers.Dense(
+        classes,
+        kernel_initializer=torch_init(),
+        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+        name="logits",
+    )(x)
     # float32 also under mixed precision: half-precision probabilities don't sum to 1.
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="vgg")
@@ -56,7 +68,7 @@ def vgg_block(x: keras.KerasTensor, filters: int, dropout: float, name: str) -> 
             3,
             padding="same",
             use_bias=False,
-            kernel_initializer=TORCH_INIT,
+            kernel_initializer=torch_init(),
             name=f"{name}_conv{i}",
         )(x)
         x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn{i}")(x)
