@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> None:
         experiments = cli.import_quietly("tfmodels.experiments")
         print(experiments.run_table1(settings, args.out, args.overwrite))
         return
-    path = runs.run_path(args.out, args.name or settings.run_name())
+    path = runs.run_path(args.out, settings.run_name() if args.name is None else args.name)
     runs.check_free(path, args.overwrite)
     experiments = cli.import_quietly("tfmodels.experiments")
     print(experiments.run_cifar(settings, path, args.overwrite))

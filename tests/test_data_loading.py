@@ -1,3 +1,4 @@
+import inspect
 import os
 import re
 import shutil
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfmodels.data import loading, sample
 from tfmodels.errors import RunError, UsageError
@@ -78,7 +80,7 @@ def copied(sample_dir, tmp_path):
 def test_a_truncated_shard_is_found_before_training(copied):
     folder, shard = copied
     os.truncate(shard, shard.stat().st_size // 2)
-    with pytest.raises(RunError, match="is damaged .*delete it"):
+    with pytest.raises(RunError, match="is damaged .*truncated record .*delete the data set"):
         loading.load_data("sample", folder)
 
 
@@ -92,8 +94,6 @@ def test_a_shard_with_flipped_bits_is_found_before_training(copied):
 
 
 def test_a_shard_cut_between_two_examples_is_found_too(copied):
-    import tensorflow as tf
-
     folder, shard = copied
     records = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
     with tf.io.TFRecordWriter(str(shard)) as writer:
@@ -115,15 +115,34 @@ def test_a_missing_shard_and_broken_metadata_are_named(copied):
 
 def test_data_that_cannot_be_downloaded_says_how_to_get_it(tmp_path, monkeypatch):
     # A proxy that refuses every connection: no network, on any machine.
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.delenv("NO_PROXY", raising=False)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
+    for name in ("no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     with pytest.raises(RunError) as caught:
         loading.load_data("cifar10", tmp_path)
     message = str(caught.value)
     for words in (str(tmp_path), "--data-dir", "--data sample", "network"):
         assert words in message
-    assert not (tmp_path / "cifar10" / "3.0.2").exists()
+    assert not list(tmp_path.glob("cifar10/*"))
+
+
+def test_the_number_of_download_tries_is_still_where_we_set_it():
+    assert isinstance(loading.downloader.MAX_RETRIES, int)
+    assert "MAX_RETRIES" in inspect.getsource(loading.downloader._open_with_requests)
+
+
+def test_a_shard_without_permission_is_not_called_damaged(copied, monkeypatch):
+    # Root may read anything, so the system's answer is replaced, not the file's mode.
+    def denied(*args, **kwargs):
+        raise tf.errors.PermissionDeniedError(None, None, "denied")
+
+    monkeypatch.setattr(loading.tfds, "as_numpy", denied)
+    with pytest.raises(PermissionError) as caught:
+        loading.load_data("sample", copied[0])
+    assert caught.value.filename.startswith(str(copied[0]))
 
 
 def test_the_real_cifar10():

@@ -1,9 +1,11 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfmodels.models.vgg import TORCH_INIT, vgg, vgg_block
+from tfmodels.models.vgg import vgg, vgg_block
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,22 @@ def test_pytorchs_defaults(model):
     bound = 1 / np.sqrt(kernel.shape[0])
     assert 0.99 * bound < abs(kernel).max() <= bound
     assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.01)
-    assert TORCH_INIT((100, 5)).shape == (100, 5)
+    for part in (model.get_layer("logits").kernel, model.get_layer("logits").bias):
+        assert abs(np.array(part)).max() == pytest.approx(1 / np.sqrt(256), rel=0.2)
+
+
+def test_weights_follow_from_the_seed_and_differ_between_layers():
+    def kernels(seed):
+        keras.utils.set_random_seed(seed)
+        return [np.array(w).ravel() for w in vgg().trainable_weights if w.name == "kernel"]
+
+    first, again, other = kernels(0), kernels(0), kernels(1)
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert abs(np.corrcoef(a, c)[0, 1]) < 0.15
+    for a, b in itertools.combinations(first, 2):
+        n = min(len(a), len(b))
+        assert abs(np.corrcoef(a[:n], b[:n])[0, 1]) < 0.15
 
 
 def test_raw_pixels_give_probabilities(model):

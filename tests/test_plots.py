@@ -38,5 +38,5 @@ def test_architecture_grows_with_the_layers(tmp_path):
     plots.architecture(small, tmp_path / "small.png")
     plots.architecture(vgg(), tmp_path / "vgg.png")
     heights = {name: imread(tmp_path / f"{name}.png").shape[0] for name in ("small", "vgg")}
-    assert heights["vgg"] - heights["small"] == round(8 * 0.36 * plots.DPI)
+    assert heights["vgg"] > 1.3 * heights["small"]  # 26 layers, not 18
     assert ink(tmp_path / "vgg.png") > 0.3

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from tfmodels import runs
@@ -9,7 +7,7 @@ from tfmodels.errors import RunError, UsageError
 def fill(folder):
     for name in runs.FILES:
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text("{}")
+        (folder / name).write_text('{"ended": "now"}')
 
 
 def test_a_run_appears_under_its_name_only_when_complete(tmp_path):
@@ -55,12 +53,40 @@ def test_a_complete_run_is_replaced_only_on_request_and_only_by_a_complete_one(t
         runs.check_free(path)
     with pytest.raises(ValueError, match="stop"), runs.new_run(path, overwrite=True):
         raise ValueError("stop")
-    assert (path / "config.json").read_text() == "{}"
+    assert runs.read_json(path / "config.json") == {"ended": "now"}
     with runs.new_run(path, overwrite=True) as work:
         fill(work)
-        (work / "config.json").write_text('{"new": 1}')
-    assert json.loads((path / "config.json").read_text()) == {"new": 1}
+        (work / "config.json").write_text('{"ended": "later"}')
+    assert runs.read_json(path / "config.json") == {"ended": "later"}
+    assert not (path / "replaced").exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_two_processes_never_fill_the_same_run(tmp_path):
+    with runs.new_run(tmp_path / "run") as work:
+        (work / "history.csv").write_text("epoch\n1\n")
+        with (
+            pytest.raises(UsageError, match="by another process"),
+            runs.new_run(tmp_path / "run", overwrite=True),
+        ):
+            pass
+        assert (work / "history.csv").exists()
+        fill(work)
+    with (
+        pytest.raises(UsageError, match="meanwhile"),
+        runs.new_run(tmp_path / "other") as work,
+    ):
+        fill(work)
+        (tmp_path / "run").rename(tmp_path / "other")
+
+
+def test_a_run_that_stopped_early_is_started_over_on_request(tmp_path):
+    (tmp_path / "run.incomplete" / "figures").mkdir(parents=True)
+    (tmp_path / "run.incomplete" / "history.csv").write_text("epoch\n1\n")
+    with runs.new_run(tmp_path / "run", overwrite=True) as work:
+        assert list(work.iterdir()) == []
+        fill(work)
+    assert runs.is_complete(tmp_path / "run")
 
 
 def test_overwrite_never_removes_what_is_no_run(tmp_path):

@@ -143,7 +143,7 @@ def import_quietly(module: str) -> types.ModuleType:
             imported = importlib.import_module(module)
             importlib.import_module("keras").distribution.list_devices()  # logs its search for GPUs
             return imported
-        except BaseException:
+        except Exception:
             log.seek(0)
             os.write(stderr, log.read())
             raise

@@ -9,6 +9,8 @@ from typing import Any
 
 from tfmodels.errors import UsageError
 
+DATA_SETS = ("cifar10", "sample")
+
 
 def _setting(default: Any, kind: type, help: str, choices: tuple[str, ...] | None = None) -> Any:
     metadata = {"kind": kind, "help": help, "choices": choices}
@@ -30,7 +32,7 @@ class CifarSettings:
     gamma: float = _setting(0.1, float, "factor on the learning rate at each step, at most 1")
     step_decay: bool = _setting(True, bool, "keep the learning rate constant")
     seed: int = _setting(0, int, "seed of split, weights, order, dropout and augmentation")
-    data: str = _setting("cifar10", str, "pictures to learn from", ("cifar10", "sample"))
+    data: str = _setting("cifar10", str, "pictures to learn from", DATA_SETS)
     data_dir: str | None = _setting(
         None, str, "folder of prepared TFDS data sets (default: TFDS_DATA_DIR, or TFDS' own)"
     )
@@ -54,8 +56,7 @@ class CifarSettings:
         self._require("limit", limit_ok, "a whole number from 1 up")
         seed_ok = _is_whole(self.seed, 0) and self.seed < 2**32
         self._require("seed", seed_ok, "a whole number from 0 to 4294967295")
-        choices = CifarSettings.__dataclass_fields__["data"].metadata["choices"]
-        self._require("data", self.data in choices, f"one of {', '.join(choices)}")
+        self._require("data", self.data in DATA_SETS, f"one of {', '.join(DATA_SETS)}")
 
     def _require(self, name: str, true: bool, wanted: str) -> None:
         if not true:

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,9 +16,9 @@ from tensorflow_datasets.core.download import downloader
 
 from tfmodels.data import sample
 from tfmodels.errors import RunError, UsageError
+from tfmodels.settings import DATA_SETS
 
 VALIDATION_PERCENT = 10  # of TFDS' train split: 5,000 of CIFAR-10's 50,000
-TFDS_NAMES = {"cifar10": "cifar10", "sample": sample.NAME}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +72,8 @@ def load_data(
         UsageError: unknown name, or limit beyond the training split.
         RunError: the data can't be had, or is damaged.
     """
-    if name not in TFDS_NAMES:
-        raise UsageError(f"data set {name!r} is unknown: it must be one of {', '.join(TFDS_NAMES)}")
+    if name not in DATA_SETS:
+        raise UsageError(f"data set {name!r} is unknown: it must be one of {', '.join(DATA_SETS)}")
     builder = _builder(name, data_dir)
     train, val = split_train(seed)
     info = builder.info
@@ -112,11 +114,11 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
             ) from error
     where = data_dir or tfds.core.constants.DATA_DIR
     try:
-        builder = tfds.builder(TFDS_NAMES[name], data_dir=data_dir)
+        builder = tfds.builder(sample.NAME if name == "sample" else name, data_dir=data_dir)
+    except (ImportError, OSError):
+        raise
     except Exception as error:  # TFDS raises whatever its parsers do
-        raise RunError(
-            f"{name} in {where} can't be read ({error}): delete it to prepare it anew"
-        ) from error
+        raise RunError(_damaged(where, error)) from error
     # TFDS' ten tries with back-off let a user without a network wait for minutes.
     downloader.MAX_RETRIES = 3
     try:
@@ -137,14 +139,21 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, limit: int | None = Non
     dataset = builder.as_dataset(split=split, read_config=config).take(limit or -1).cache()
     try:
         batches = [(batch["id"], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))]
+    except tf.errors.PermissionDeniedError as error:
+        raise PermissionError(errno.EACCES, "permission denied", str(builder.data_dir)) from error
     except tf.errors.OpError as error:
-        raise RunError(
-            f"{builder.data_dir} is damaged ({error.message.splitlines()[0]}): delete it and "
-            "prepare it anew, or name another folder with --data-dir"
-        ) from error
+        raise RunError(_damaged(builder.data_dir, error)) from error
     ids, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     return Split(
         dataset=dataset.map(lambda example: (example["image"], example["label"])),
         ids=ids.astype(str),
         labels=labels,
+    )
+
+
+def _damaged(where: str | os.PathLike, error: Exception) -> str:
+    cause = re.sub(r"\{\{.*?\}\} ?", "", getattr(error, "message", str(error)))  # graph node
+    return (
+        f"{where} is damaged ({cause.splitlines()[0]}): delete the data set to prepare it anew, or name another "
+        "folder with --data-dir"
     )

@@ -10,7 +10,10 @@ CROP_PADDING = 4  # pixels on each side, as in He et al. 2016 (arXiv:1512.03385)
 def training_batches(
     split: Split, batch_size: int, seed: int = 0, augment: bool = False
 ) -> tf.data.Dataset:
-    """Batches in a new order each epoch; order and augmentation follow from the seed alone.
+    """Batches in a new order each epoch.
+
+    Order and augmentation follow from this seed and TensorFlow's global one
+    (`keras.utils.set_random_seed`).
 
     Yields:
         images (batch, height, width, 3) uint8 and labels (batch,) int64; the last batch of

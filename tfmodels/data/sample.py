@@ -81,13 +81,18 @@ def prepare(data_dir: Path) -> None:
     }
     print(f"drawing the sample data set, once, into {data_dir}", file=sys.stderr)
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
-        tfds.dataset_builders.store_as_tfds_dataset(
-            name=NAME,
-            version=VERSION,
-            data_dir=data_dir,
-            features=tfds.features.FeaturesDict(features),
-            split_datasets={split: examples(split) for split in SIZES},
-            description="Drawn shapes: a small stand-in for CIFAR-10.",
-        )
-    tfds.enable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
+            tfds.dataset_builders.store_as_tfds_dataset(
+                name=NAME,
+                version=VERSION,
+                data_dir=data_dir,
+                features=tfds.features.FeaturesDict(features),
+                split_datasets={split: examples(split) for split in SIZES},
+                description="Drawn shapes: a small stand-in for CIFAR-10.",
+            )
+    except Exception:
+        if not (data_dir / NAME / VERSION).exists():  # else another process was faster
+            raise
+    finally:
+        tfds.enable_progress_bar()
