@@ -154,6 +154,6 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, limit: int | None = Non
 def _damaged(where: str | os.PathLike, error: Exception) -> str:
     cause = re.sub(r"\{\{.*?\}\} ?", "", getattr(error, "message", str(error)))  # graph node
     return (
-        f"{where} is damaged ({cause.splitlines()[0]}): delete the data set to prepare it anew, or name another "
-        "folder with --data-dir"
+        f"{where} is damaged ({cause.splitlines()[0]}): delete the data set to prepare it anew, "
+        "or name another folder with --data-dir"
     )
