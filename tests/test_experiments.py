@@ -4,6 +4,7 @@ import dataclasses
 import pytest
 
 from tfmodels import experiments, runs
+from tfmodels.errors import UsageError
 from tfmodels.settings import CifarSettings
 
 
@@ -58,3 +59,43 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     metrics = runs.read_json(tmp_path / first.run_name() / "metrics.json")["test"]
     assert rows[0]["F1"] == f"{100 * metrics['f1']:.2f}"
     assert rows[0]["study's F1"] == "79.86"
+
+
+@pytest.fixture
+def five_runs(tmp_path):
+    """A folder with what --table1 looks at in five complete runs."""
+    figures = dict.fromkeys(("mean_class_accuracy", "f1", "precision", "recall"), 0.5)
+    for changes, _ in experiments.TABLE1.values():
+        settings = CifarSettings(**changes)
+        run = tmp_path / settings.run_name()
+        run.mkdir()
+        runs.write_json(
+            run / "config.json", {"ended": "now", "settings": dataclasses.asdict(settings)}
+        )
+        runs.write_json(run / "metrics.json", {"test": figures})
+    return tmp_path
+
+
+def test_table1_of_five_complete_runs_from_the_command_line(five_runs, run_cifar_script):
+    done = run_cifar_script("--table1", "--out", five_runs)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("complete already") == 5
+    assert done.stdout.count("| 50.00 ") == 20
+    assert done.stdout == (five_runs / "table1.md").read_text()
+
+
+def test_table1_refuses_a_run_with_other_settings(five_runs):
+    config = five_runs / CifarSettings(epochs=20).run_name() / "config.json"
+    content = runs.read_json(config)
+    content["settings"]["gamma"] = 0.5
+    runs.write_json(config, content)
+    with pytest.raises(UsageError, match=r"made with --gamma 0.5, not 0.1"):
+        experiments.run_table1(CifarSettings(), five_runs)
+
+
+def test_table1_finds_a_folder_in_the_way_before_it_trains(tmp_path, sample_dir):
+    settings = CifarSettings(data="sample", data_dir=str(sample_dir))
+    (tmp_path / dataclasses.replace(settings, epochs=20).run_name()).mkdir()
+    with pytest.raises(UsageError, match="no complete run"):
+        experiments.run_table1(settings, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
