@@ -13,8 +13,11 @@ PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "numpy", "scikit-learn
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
-    packages = {package: importlib.metadata.version(package) for package in PACKAGES}
-    return {"python": platform.python_version(), **packages}
+    packages = (*PACKAGES, keras.backend.backend())
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }
 
 
 def hardware() -> dict[str, Any]:
