@@ -31,6 +31,14 @@ def test_a_data_dir_must_be_a_folder(tmp_path):
             cli.settings_from(args, CifarSettings)
 
 
+def test_a_data_dir_must_be_readable(tmp_path, monkeypatch):
+    # Root may read anything, so the system's answer is replaced, not the folder's mode.
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    args = cli.cifar_parser().parse_args(["--data-dir", str(tmp_path)])
+    with pytest.raises(UsageError, match="is not a readable folder"):
+        cli.settings_from(args, CifarSettings)
+
+
 @pytest.mark.parametrize("flags", ["--lr 0.1", "--epochs 3", "--no-step-decay", "--name x"])
 def test_table1_refuses_what_it_sets_itself(flags):
     args = cli.cifar_parser().parse_args(["--table1", *flags.split()])
