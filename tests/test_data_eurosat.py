@@ -1,8 +1,10 @@
 import hashlib
 import http.server
 import io
+import os
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +141,19 @@ def test_an_archive_that_cannot_be_right_is_refused(hosts, tmp_path, content, me
     with pytest.raises(UsageError, match=message):
         eurosat.prepare(tmp_path / "data", tmp_path / "bad.zip")
     assert not list((tmp_path / "data").rglob("*.tfrecord*"))
+
+
+def test_the_real_eurosat():
+    folders = [os.environ.get("TFDS_DATA_DIR"), Path(__file__).parents[2] / "shared" / "tfds"]
+    info = Path("eurosat") / "rgb" / "2.0.0" / "dataset_info.json"
+    folder = next((f for f in folders if f and (Path(f) / info).exists()), None)
+    if folder is None:
+        pytest.skip("EuroSAT is not prepared on this machine")
+    data = eurosat.load_eurosat(folder, seed=0)
+    assert (len(data.train), len(data.val), len(data.test)) == (17280, 4320, 5400)
+    assert len({*data.train.ids, *data.val.ids, *data.test.ids}) == 27000
+    for split in (data.train, data.val, data.test):
+        classes = [name.split("_")[0] for name in split.ids]
+        assert classes == [data.class_names[label] for label in split.labels]
+    with pytest.raises(UsageError, match="has 17280 examples"):
+        eurosat.load_eurosat(folder, limit=17281)

@@ -16,11 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import downloader
 from tqdm import tqdm
 
+from tfmodels.data.loading import READ_CONFIG, ImageData, read_split
+from tfmodels.data.splits import random_split
 from tfmodels.errors import RunError, UsageError
 
 NAME = "eurosat/rgb"
@@ -135,3 +139,58 @@ def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]
     if len(found) != PICTURES:
         raise UsageError(f"{archive} holds {len(found)} pictures of EuroSAT, not {PICTURES}")
     return found
+
+
+def load_eurosat(
+    data_dir: str | os.PathLike | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    archive: Path | None = None,
+) -> ImageData:
+    """Load EuroSAT, split at random by the seed as in the study (`splits.random_split`).
+
+    The ids are the file names. Neighbouring tiles fall on both sides of a random split, so
+    figures on its test part are higher than on land never seen.
+
+    Args:
+        data_dir: folder of prepared TFDS data sets; None is TFDS' own.
+        seed: of the split.
+        limit: use only this many training examples, the first ones.
+        archive: a EuroSAT.zip to prepare it from, where it isn't prepared.
+
+    Raises:
+        UsageError: limit beyond the training split, or an archive that can't be right.
+        RunError: the data can't be had, or is damaged.
+    """
+    builder = prepare(data_dir, archive)
+    image = builder.info.features["image"]
+    stored = builder.as_dataset(
+        split="train", decoders={"image": tfds.decode.SkipDecoding()}, read_config=READ_CONFIG
+    ).cache()  # the JPEGs, read from disk once for the three splits
+    names = read_split(builder, stored, "filename").ids
+    split = random_split(names.tolist(), seed)
+    if limit is not None and not 1 <= limit <= len(split["train"]):
+        raise UsageError(
+            f"--limit is {limit}: the training split of eurosat has {len(split['train'])} examples"
+        )
+
+    def read(part: str) -> tf.data.Dataset:
+        chosen = tf.constant(np.isin(names, split[part]))
+        return (
+            stored.enumerate()
+            .filter(lambda index, _: chosen[index])
+            .map(
+                lambda _, example: example | {"image": image.decode_example(example["image"])},
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+        )
+
+    return ImageData(
+        name="eurosat",
+        version=str(builder.version),
+        class_names=tuple(builder.info.features["label"].names),
+        image_shape=image.shape,
+        train=read_split(builder, read("train").take(limit or -1), "filename"),
+        val=read_split(builder, read("val"), "filename"),
+        test=read_split(builder, read("test"), "filename"),
+    )
