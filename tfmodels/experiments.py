@@ -114,7 +114,14 @@ def run_table1(settings: CifarSettings, out: Path, overwrite: bool = False) -> s
             print(f"{name}: {path}", file=sys.stderr)
             run_cifar(row, path, overwrite=True)
         test = read_json(path / "metrics.json")["test"]
-        rows.append([name, *(percent(test[key]) for key in FIGURES), *study, path.name])
+        rows.append(
+            [
+                name,
+                *(percent(test[key]) for key in FIGURES),
+                *(f"{x:.2f}" for x in study),
+                path.name,
+            ]
+        )
     table = markdown_table([*header, "run"], rows)
     write_text(out / "table1.md", table + "\n")
     write_text(out / "table1.csv", csv_table([*header, "run"], rows))
