@@ -133,6 +133,7 @@ def test_an_archive_the_user_has(hosts, tmp_path):
         (archive()[:-500], "can't be read as a zip file"),
         (archive(["../../etc/evil.jpg"]), "leads out of a folder: refused"),
         (archive(["/etc/evil.jpg"]), "leads out of a folder: refused"),
+        (archive().replace(b"\xff\xd9", b"\xff\xd8", 1), "has a wrong checksum"),
         (archive(["2750/River/River_3.jpg"]), "holds 5 pictures of EuroSAT, not 4"),
     ],
 )

@@ -20,10 +20,9 @@ import numpy as np
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import downloader
 from tqdm import tqdm
 
-from tfmodels.data.loading import READ_CONFIG, ImageData, read_split
+from tfmodels.data.loading import READ_CONFIG, ImageData, check_limit, download_by_tfds, read_split
 from tfmodels.data.splits import random_split
 from tfmodels.errors import RunError, UsageError
 
@@ -57,7 +56,7 @@ def prepare(
         _store(archive, builder)
         return tfds.builder(NAME, data_dir=data_dir)
     tried = []
-    for source, attempt in (("TFDS' source", _download_by_tfds), (MIRROR, _download_mirror)):
+    for source, attempt in (("TFDS' source", download_by_tfds), (MIRROR, _download_mirror)):
         try:
             attempt(builder)
             return tfds.builder(NAME, data_dir=data_dir)
@@ -68,12 +67,6 @@ def prepare(
         f"{'; '.join(tried)}. Name a folder that holds it with --data-dir, or a EuroSAT.zip with "
         "--archive"
     )
-
-
-def _download_by_tfds(builder: tfds.core.DatasetBuilder) -> None:
-    downloader.MAX_RETRIES = 3  # TFDS' ten let a user without a network wait for minutes
-    with contextlib.redirect_stdout(sys.stderr):
-        builder.download_and_prepare()
 
 
 def _download_mirror(builder: tfds.core.DatasetBuilder) -> None:
@@ -105,19 +98,22 @@ def _download(url: str, path: Path) -> str:
 def _store(archive: Path, builder: tfds.core.DatasetBuilder) -> None:
     """Prepare the data set from a zip file, without unpacking it to disk."""
     try:
-        with zipfile.ZipFile(archive) as file:
-            members = _members(archive, file)
-            with contextlib.redirect_stdout(sys.stderr):
-                tfds.dataset_builders.store_as_tfds_dataset(
-                    name="eurosat",
-                    config="rgb",
-                    version=str(builder.version),
-                    data_dir=builder._data_dir_root,
-                    features=builder.info.features,
-                    split_datasets={"train": _examples(file, members)},
-                )
+        file = zipfile.ZipFile(archive)
     except (OSError, zipfile.BadZipFile) as error:
         raise UsageError(f"{archive} can't be read as a zip file ({error})") from error
+    with file, contextlib.redirect_stdout(sys.stderr):
+        members = _members(archive, file)
+        damaged = file.testzip()
+        if damaged is not None:
+            raise UsageError(f"{archive} is damaged: its member {damaged} has a wrong checksum")
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name="eurosat",
+            config="rgb",
+            version=str(builder.version),
+            data_dir=Path(builder.data_dir).parents[2],
+            features=builder.info.features,
+            split_datasets={"train": _examples(file, members)},
+        )
 
 
 def _examples(
@@ -169,10 +165,7 @@ def load_eurosat(
     ).cache()  # the JPEGs, read from disk once for the three splits
     names = read_split(builder, stored, "filename").ids
     split = random_split(names.tolist(), seed)
-    if limit is not None and not 1 <= limit <= len(split["train"]):
-        raise UsageError(
-            f"--limit is {limit}: the training split of eurosat has {len(split['train'])} examples"
-        )
+    check_limit(limit, "eurosat", len(split["train"]))
 
     def read(part: str) -> tf.data.Dataset:
         chosen = tf.constant(np.isin(names, split[part]))

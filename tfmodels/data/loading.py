@@ -83,9 +83,7 @@ def load_data(
     def read(split: str) -> tf.data.Dataset:
         return builder.as_dataset(split=split, read_config=READ_CONFIG)
 
-    size = info.splits[train].num_examples
-    if limit is not None and not 1 <= limit <= size:
-        raise UsageError(f"--limit is {limit}: the training split of {name} has {size} examples")
+    check_limit(limit, name, info.splits[train].num_examples)
     return ImageData(
         name=name,
         version=str(builder.version),
@@ -125,11 +123,8 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
         raise
     except Exception as error:  # TFDS raises whatever its parsers do
         raise RunError(_damaged(where, error)) from error
-    # TFDS' ten tries with back-off let a user without a network wait for minutes.
-    downloader.MAX_RETRIES = 3
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            builder.download_and_prepare()
+        download_by_tfds(builder)
     except Exception as error:  # as many kinds as there are ways to fail to download
         raise RunError(
             f"{name} is not prepared in {where} and could not be downloaded "
@@ -137,6 +132,24 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
             "it with --data-dir, or use --data sample"
         ) from error
     return builder
+
+
+def download_by_tfds(builder: tfds.core.DatasetBuilder) -> None:
+    """Download and prepare a data set as TFDS does, unless it is prepared."""
+    # TFDS' ten tries with back-off let a user without a network wait for minutes.
+    downloader.MAX_RETRIES = 3
+    with contextlib.redirect_stdout(sys.stderr):
+        builder.download_and_prepare()
+
+
+def check_limit(limit: int | None, name: str, size: int) -> None:
+    """Check that there are as many training examples as asked for.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    if limit is not None and not 1 <= limit <= size:
+        raise UsageError(f"--limit is {limit}: the training split of {name} has {size} examples")
 
 
 def read_split(
