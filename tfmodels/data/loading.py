@@ -19,6 +19,8 @@ from tfmodels.errors import RunError, UsageError
 from tfmodels.settings import DATA_SETS
 
 VALIDATION_PERCENT = 10  # of TFDS' train split: 5,000 of CIFAR-10's 50,000
+# One file after the other, in stored order: the same on every machine.
+READ_CONFIG = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,17 +79,19 @@ def load_data(
     builder = _builder(name, data_dir)
     train, val = split_train(seed)
     info = builder.info
-    size = info.splits[train].num_examples
-    if limit is not None and not 1 <= limit <= size:
-        raise UsageError(f"--limit is {limit}: the training split of {name} has {size} examples")
+
+    def read(split: str) -> tf.data.Dataset:
+        return builder.as_dataset(split=split, read_config=READ_CONFIG)
+
+    check_limit(limit, name, info.splits[train].num_examples)
     return ImageData(
         name=name,
         version=str(builder.version),
         class_names=tuple(info.features["label"].names),
         image_shape=info.features["image"].shape,
-        train=_read(builder, train, limit),
-        val=_read(builder, val),
-        test=_read(builder, "test"),
+        train=read_split(builder, read(train).take(limit or -1)),
+        val=read_split(builder, read(val)),
+        test=read_split(builder, read("test")),
     )
 
 
@@ -119,11 +123,8 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
         raise
     except Exception as error:  # TFDS raises whatever its parsers do
         raise RunError(_damaged(where, error)) from error
-    # TFDS' ten tries with back-off let a user without a network wait for minutes.
-    downloader.MAX_RETRIES = 3
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            builder.download_and_prepare()
+        download_by_tfds(builder)
     except Exception as error:  # as many kinds as there are ways to fail to download
         raise RunError(
             f"{name} is not prepared in {where} and could not be downloaded "
@@ -133,12 +134,43 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.Dataset
     return builder
 
 
-def _read(builder: tfds.core.DatasetBuilder, split: str, limit: int | None = None) -> Split:
-    # One file after the other, in stored order: the same on every machine.
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    dataset = builder.as_dataset(split=split, read_config=config).take(limit or -1).cache()
+def download_by_tfds(builder: tfds.core.DatasetBuilder) -> None:
+    """Download and prepare a data set as TFDS does, unless it is prepared."""
+    # TFDS' ten tries with back-off let a user without a network wait for minutes.
+    downloader.MAX_RETRIES = 3
+    with contextlib.redirect_stdout(sys.stderr):
+        builder.download_and_prepare()
+
+
+def check_limit(limit: int | None, name: str, size: int) -> None:
+    """Check that there are as many training examples as asked for.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    if limit is not None and not 1 <= limit <= size:
+        raise UsageError(f"--limit is {limit}: the training split of {name} has {size} examples")
+
+
+def read_split(
+    builder: tfds.core.DatasetBuilder, dataset: tf.data.Dataset, id_feature: str = "id"
+) -> Split:
+    """Read examples once, into memory, so that a damaged file is found before any training.
+
+    Args:
+        builder: whose examples they are, for the message of an error.
+        dataset: decoded examples with `image`, `label` and the id feature.
+        id_feature: name of the feature that identifies an example.
+
+    Raises:
+        PermissionError: a file may not be read.
+        RunError: a file is damaged.
+    """
+    dataset = dataset.cache()
     try:
-        batches = [(batch["id"], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))]
+        batches = [
+            (batch[id_feature], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))
+        ]
     except tf.errors.PermissionDeniedError as error:
         raise PermissionError(errno.EACCES, "permission denied", str(builder.data_dir)) from error
     except tf.errors.OpError as error:

@@ -1,0 +1,125 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmodels.errors import UsageError
+from tfmodels.models.alexnet import alexnet, alexnet_bvlc
+from tfmodels.weights.alexnet import from_torchvision, set_weights
+from tfmodels.weights.torch_checkpoint import read_checkpoint
+
+# torchvision.models.alexnet().features and .classifier, layer by layer.
+FEATURES = [
+    ("conv", 3, 64, 11, 4, 2),
+    ("pool",),
+    ("conv", 64, 192, 5, 1, 2),
+    ("pool",),
+    ("conv", 192, 384, 3, 1, 1),
+    ("conv", 384, 256, 3, 1, 1),
+    ("conv", 256, 256, 3, 1, 1),
+    ("pool",),
+]
+
+
+@pytest.fixture(scope="module")
+def torch_alexnet():
+    """torchvision's AlexNet with ten classes, written with PyTorch alone."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class AlexNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            features = []
+            for kind, *sizes in FEATURES:
+                if kind == "conv":
+                    features += [nn.Conv2d(*sizes), nn.ReLU()]
+                else:
+                    features.append(nn.MaxPool2d(3, 2))
+            self.features = nn.Sequential(*features)
+            self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+            self.classifier = nn.Sequential(
+                nn.Dropout(),
+                nn.Linear(256 * 6 * 6, 4096),
+                nn.ReLU(),
+                nn.Dropout(),
+                nn.Linear(4096, 4096),
+                nn.ReLU(),
+                nn.Linear(4096, 10),
+            )
+
+        def forward(self, x):
+            return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+    torch.manual_seed(0)
+    return AlexNet().eval()
+
+
+@pytest.mark.parametrize("size", [63, 64, 96, 128, 224])
+def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, tmp_path, size):
+    import torch
+
+    torch.save(torch_alexnet.state_dict(), tmp_path / "alexnet.pth")
+    model = alexnet((size, size, 3), 10, size)
+    arrays = from_torchvision(read_checkpoint(tmp_path / "alexnet.pth"))
+    set_weights(model, arrays, tmp_path / "alexnet.pth")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3)).astype("float32")
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    normalized = ((pixels / 255 - mean) / deviation).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = torch_alexnet(torch.tensor(normalized, dtype=torch.float32)).numpy()
+    logits = keras.Model(model.input, model.get_layer("logits").output)
+    np.testing.assert_allclose(logits(pixels), expected, atol=1e-4)
+
+
+def test_alexnets_parameters():
+    # torchvision's 61,100,840 for 1,000 classes, and Keras' Normalization has none to learn.
+    model = alexnet((224, 224, 3), 1000, 224)
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 61_100_840
+
+
+def test_bvlc_alexnets_maps_and_parameters():
+    model = alexnet_bvlc((227, 227, 3), 1000)
+    shapes = {
+        name: model.get_layer(name).output.shape[1:]
+        for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")
+    }
+    assert shapes == {
+        "conv1": (55, 55, 96),
+        "pool1": (27, 27, 96),
+        "conv2": (27, 27, 256),
+        "pool2": (13, 13, 256),
+        "conv5": (13, 13, 256),
+        "pool5": (6, 6, 256),
+    }
+    assert model.count_params() == 60_965_224  # Caffe's bvlc_alexnet
+
+
+def test_grouped_convolution_equals_split_convolve_concatenate():
+    layer = alexnet_bvlc((67, 67, 3), 10, 67).get_layer("conv2")
+    x = np.random.default_rng(0).normal(size=(2, 9, 9, 96)).astype("float32")
+    halves = [
+        tf.nn.conv2d(
+            x[..., 48 * i : 48 * (i + 1)], layer.kernel[..., 128 * i : 128 * (i + 1)], 1, "SAME"
+        )
+        for i in (0, 1)
+    ]
+    np.testing.assert_allclose(layer(x), tf.concat(halves, -1) + layer.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize(("build", "smallest"), [(alexnet, 63), (alexnet_bvlc, 67)])
+def test_the_smallest_size_works_and_the_next_is_refused(build, smallest):
+    model = build((64, 64, 3), 3, smallest)
+    assert model.output.shape == (None, 3)
+    with pytest.raises(UsageError, match=f"at least {smallest} pixels"):
+        build((64, 64, 3), 3, smallest - 1)
+
+
+def test_grouped_convolutions_learn_on_a_cpu():
+    model = alexnet_bvlc((67, 67, 3), 3, 67)
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    before = np.array(model.get_layer("conv2").kernel)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 67, 67, 3), dtype="uint8")
+    model.train_on_batch(pixels, np.array([0, 2]))
+    change = abs(np.array(model.get_layer("conv2").kernel) - before)
+    assert (change.max(axis=(0, 1, 2)) > 0).mean() > 0.5

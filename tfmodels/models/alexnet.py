@@ -1,0 +1,123 @@
+"""AlexNet, twice: torchvision's single column and Caffe's original two-column one."""
+
+import keras
+from keras import layers
+
+from tfmodels.errors import UsageError
+from tfmodels.models.initializers import torch_init
+from tfmodels.models.normalization import LocalResponseNormalization
+
+
+def alexnet(
+    input_shape: tuple[int, int, int] = (64, 64, 3),
+    classes: int = 10,
+    image_size: int = 64,
+    dropout: float = 0.5,
+) -> keras.Model:
+    """Build AlexNet as torchvision has it: 64-192-384-256-256 filters, 4096-4096 units.
+
+    After Krizhevsky 2014 (arXiv:1404.5997). With the same weights its outputs equal those of
+    torchvision.models.alexnet to 1e-4 at any size.
+
+    Args:
+        input_shape: height, width and channels of the raw pictures, values 0 to 255.
+        classes: number of classes.
+        image_size: side in pixels that pictures are scaled to, from 63 up; 224 in the paper.
+        dropout: dropout rate before both hidden dense layers.
+
+    Returns:
+        A functional model from (n, *input_shape) pixels to (n, classes) probabilities.
+
+    Raises:
+        UsageError: the image size is too small.
+    """
+    _check_size("alexnet", image_size, smallest=63)
+    inputs, x = _resized(input_shape, image_size)
+    # torchvision's normalisation, for pixels from 0 to 255.
+    x = layers.Normalization(
+        mean=[255 * mean for mean in (0.485, 0.456, 0.406)],
+        variance=[(255 * deviation) ** 2 for deviation in (0.229, 0.224, 0.225)],
+        name="normalize",
+    )(x)
+    x = layers.ZeroPadding2D(2, name="conv1_pad")(x)
+    x = _convolution(x, 64, 11, "conv1", strides=4, padding="valid")
+    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
+    x = _convolution(x, 192, 5, "conv2")
+    x = layers.MaxPooling2D(3, 2, name="pool2")(x)
+    x = _convolution(x, 384, 3, "conv3")
+    x = _convolution(x, 256, 3, "conv4")
+    x = _convolution(x, 256, 3, "conv5")
+    x = layers.MaxPooling2D(3, 2, name="pool5")(x)
+    x = layers.AdaptiveAveragePooling2D(6, name="adaptive_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return keras.Model(inputs, _head(x, classes, dropout), name="alexnet")
+
+
+def alexnet_bvlc(
+    input_shape: tuple[int, int, int] = (64, 64, 3),
+    classes: int = 10,
+    image_size: int = 227,
+    dropout: float = 0.5,
+) -> keras.Model:
+    """Build the AlexNet of 2012 as Caffe's reference model (bvlc_alexnet) has it.
+
+    After Krizhevsky, Sutskever and Hinton 2012: grouped convolutions 2, 4 and 5, local
+    response normalisation, 96-256-384-384-256 filters, 227 pixels.
+
+    Args:
+        input_shape: height, width and channels of the raw pictures, values 0 to 255, RGB.
+        classes: number of classes.
+        image_size: side in pixels that pictures are scaled to, from 67 up.
+        dropout: dropout rate after both hidden dense layers.
+
+    Returns:
+        A functional model from (n, *input_shape) pixels to (n, classes) probabilities.
+
+    Raises:
+        UsageError: the image size is too small.
+    """
+    _check_size("alexnet-bvlc", image_size, smallest=67)
+    inputs, x = _resized(input_shape, image_size)
+    x = layers.Rescaling(1, offset=[-122.68, -116.67, -104.01], name="normalize")(x)
+    x = _convolution(x, 96, 11, "conv1", strides=4, padding="valid")
+    x = LocalResponseNormalization(2, alpha=2e-5, beta=0.75, name="norm1")(x)
+    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
+    x = _convolution(x, 256, 5, "conv2", groups=2)
+    x = LocalResponseNormalization(2, alpha=2e-5, beta=0.75, name="norm2")(x)
+    x = layers.MaxPooling2D(3, 2, name="pool2")(x)
+    x = _convolution(x, 384, 3, "conv3")
+    x = _convolution(x, 384, 3, "conv4", groups=2)
+    x = _convolution(x, 256, 3, "conv5", groups=2)
+    x = layers.MaxPooling2D(3, 2, name="pool5")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return keras.Model(inputs, _head(x, classes, dropout), name="alexnet_bvlc")
+
+
+def _check_size(name: str, image_size: int, smallest: int) -> None:
+    if image_size < smallest:
+        raise UsageError(f"--image-size is {image_size}: {name} needs at least {smallest} pixels")
+
+
+def _resized(
+    input_shape: tuple[int, int, int], image_size: int
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    inputs = keras.Input(input_shape, name="pixels")
+    return inputs, layers.Resizing(image_size, image_size, name="resize")(inputs)
+
+
+def _convolution(
+    x: keras.KerasTensor, filters: int, size: int, name: str, padding: str = "same", **kwargs
+) -> keras.KerasTensor:
+    x = layers.Conv2D(
+        filters, size, padding=padding, kernel_initializer=torch_init(), name=name, **kwargs
+    )(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:
+    for number in (1, 2):
+        x = layers.Dropout(dropout, name=f"dense{number}_dropout")(x)
+        x = layers.Dense(4096, kernel_initializer=torch_init(), name=f"dense{number}")(x)
+        x = layers.ReLU(name=f"dense{number}_relu")(x)
+    x = layers.Dense(classes, kernel_initializer=torch_init(), name="logits")(x)
+    return layers.Softmax(dtype="float32", name="probabilities")(x)

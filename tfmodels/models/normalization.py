@@ -1,0 +1,39 @@
+"""Local response normalisation, which Keras has no layer for."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfmodels")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divide each value by a power of the energy of its neighbours along the channels.
+
+    output = x / (bias + alpha * sum of x^2 over the 2 * depth_radius + 1 nearest channels)^beta,
+    as in Krizhevsky, Sutskever and Hinton 2012, section 3.3, and equal to
+    tf.nn.local_response_normalization. Caffe's alpha is for the sum, divided by its length.
+
+    Args:
+        depth_radius: channels to each side that count.
+        bias, alpha, beta: see the formula.
+    """
+
+    def __init__(
+        self,
+        depth_radius: int = 5,
+        bias: float = 1.0,
+        alpha: float = 1.0,
+        beta: float = 0.5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.depth_radius, self.bias, self.alpha, self.beta = depth_radius, bias, alpha, beta
+
+    def call(self, inputs):
+        radius, channels = self.depth_radius, inputs.shape[-1]
+        squares = ops.pad(ops.square(inputs), [[0, 0]] * (len(inputs.shape) - 1) + [[radius] * 2])
+        energy = sum(squares[..., i : i + channels] for i in range(2 * radius + 1))
+        return inputs / ops.power(self.bias + self.alpha * energy, self.beta)
+
+    def get_config(self):
+        names = ("depth_radius", "bias", "alpha", "beta")
+        return super().get_config() | {name: getattr(self, name) for name in names}

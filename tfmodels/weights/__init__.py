@@ -1,0 +1,1 @@
+"""Weights made elsewhere: read (`torch_checkpoint`), converted and set (`alexnet`)."""
