@@ -12,12 +12,13 @@ import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tfmodels.errors import RunError, UsageError
-from tfmodels.settings import CifarSettings, flag
+from tfmodels.settings import SPLITS, WEIGHTS, CifarSettings, EurosatSettings, flag
 
 Settings = TypeVar("Settings")
 
@@ -29,13 +30,36 @@ class _Parser(argparse.ArgumentParser):
 
 def cifar_parser() -> argparse.ArgumentParser:
     """The arguments of train_cifar.py: the settings, where the run goes, and --table1."""
+    return _parser(
+        "train_cifar.py",
+        "Train the study's VGG-style CNN on CIFAR-10 and judge it on the test split.",
+        CifarSettings,
+        "--table1",
+        "run the five settings of the study's Table 1",
+    )
+
+
+def eurosat_parser() -> argparse.ArgumentParser:
+    """The arguments of train_eurosat.py: the settings, where the run goes, and --table3."""
+    return _parser(
+        "train_eurosat.py",
+        "Train AlexNet or MobileNetV2 on EuroSAT and judge it on the test split.",
+        EurosatSettings,
+        "--table3",
+        "run the four settings of the study's Table 3 and fuse the pretrained two",
+    )
+
+
+def _parser(
+    prog: str, description: str, settings: type, table: str, table_help: str
+) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="train_cifar.py",
-        description="Train the study's VGG-style CNN on CIFAR-10 and judge it on the test split.",
+        prog=prog,
+        description=description,
         epilog="Defaults in brackets. What a run directory holds: README.md.",
         allow_abbrev=False,
     )
-    _add_settings(parser, CifarSettings)
+    _add_settings(parser, settings)
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="PATH", help="folder of the runs [runs]"
     )
@@ -43,9 +67,7 @@ def cifar_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a run directory of the same name"
     )
-    parser.add_argument(
-        "--table1", action="store_true", help="run the five settings of the study's Table 1"
-    )
+    parser.add_argument(table, action="store_true", help=table_help)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -74,29 +96,54 @@ def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Setting
     """Build the settings dataclass from parsed arguments.
 
     Raises:
-        UsageError: a value is out of range, or --data-dir is no readable folder.
+        UsageError: a value is out of range, or a file or folder it names can't be read.
     """
     names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
-    data_dir = args.data_dir
-    if data_dir is not None and not (os.path.isdir(data_dir) and os.access(data_dir, os.R_OK)):
+    values = {name: getattr(args, name) for name in names}
+    _check_paths(values)
+    return settings(**values)
+
+
+def _check_paths(values: dict[str, Any]) -> None:
+    data_dir, archive = values["data_dir"], values.get("archive")
+    split, weights = values.get("split", "random"), values.get("weights", "none")
+    if data_dir is not None and not _is_readable_folder(data_dir):
         raise UsageError(
             f"--data-dir {data_dir} is not a readable folder: name one that holds prepared TFDS "
             "data sets, or leave it out to download"
         )
-    return settings(**{name: getattr(args, name) for name in names})
+    if archive is not None and not zipfile.is_zipfile(archive):
+        raise UsageError(f"--archive {archive} is not a zip file: name a EuroSAT.zip")
+    if split not in SPLITS and not _is_readable_folder(split):
+        raise UsageError(
+            f"--split is {split!r}: it must be one of {', '.join(SPLITS)}, or a folder that holds "
+            "train.txt, val.txt and test.txt"
+        )
+    if weights not in WEIGHTS and not (os.path.isfile(weights) and os.access(weights, os.R_OK)):
+        raise UsageError(f"--weights is {weights!r}: it must be none, imagenet or a readable file")
 
 
-def check_table1(args: argparse.Namespace) -> None:
-    """Check that nothing is asked for that --table1 sets itself.
+def _is_readable_folder(path: str) -> bool:
+    return os.path.isdir(path) and os.access(path, os.R_OK)
+
+
+def check_table(args: argparse.Namespace, settings: type, table: str, sets: Iterable[str]) -> None:
+    """Check that nothing is asked for that a table sets itself.
+
+    Args:
+        args: the parsed arguments.
+        settings: whose defaults count as not asked for.
+        table: the flag of the table.
+        sets: names of settings, or of other arguments, that the table sets.
 
     Raises:
         UsageError: something is; the message names it.
     """
-    for name in ("lr", "epochs", "step_decay", "name"):
-        default = getattr(CifarSettings, name, None)
-        if getattr(args, name) != default:
-            word = "--no-step-decay" if name == "step_decay" else flag(name)
-            raise UsageError(f"--table1 sets {word} itself: leave {word} out")
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    for name in sets:
+        if getattr(args, name) != defaults.get(name):
+            word = flag(f"no_{name}" if defaults.get(name) is True else name)
+            raise UsageError(f"{table} sets {word} itself: leave {word} out")
 
 
 def run_script(parser: argparse.ArgumentParser, command: Callable[[Any], None]) -> int:

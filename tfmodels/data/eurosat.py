@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import hashlib
 import io
 import os
 import re
@@ -17,19 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
-from tfmodels.data.loading import READ_CONFIG, ImageData, check_limit, download_by_tfds, read_split
-from tfmodels.data.splits import random_split
+from tfmodels.data.augmentation import turn_shift_brighten
+from tfmodels.data.loading import (
+    READ_CONFIG,
+    ImageData,
+    check_limit,
+    download_by_tfds,
+    open_builder,
+    read_split,
+    sample_builder,
+)
+from tfmodels.data.sample import EUROSAT_SAMPLE
+from tfmodels.data.splits import named_split
+from tfmodels.download import download
 from tfmodels.errors import RunError, UsageError
 
 NAME = "eurosat/rgb"
 MIRROR = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/main/EuroSAT.zip"
 PICTURES = 27_000
-TIMEOUT = 30  # seconds without an answer or a byte
 _MEMBER = re.compile(r"(?:.*/)?([A-Za-z]+)/(\1_[0-9]+\.jpg)")
 
 
@@ -49,7 +56,7 @@ def prepare(
         UsageError: the archive is no zip file of EuroSAT.
         RunError: every way failed; the message says what was tried and why it failed.
     """
-    builder = tfds.builder(NAME, data_dir=data_dir)
+    builder = open_builder(NAME, data_dir)
     if builder.is_prepared():
         return builder
     if archive is not None:
@@ -73,26 +80,8 @@ def _download_mirror(builder: tfds.core.DatasetBuilder) -> None:
     recorded = builder.url_infos[builder.builder_config.download_url]
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "EuroSAT.zip"
-        checksum = _download(MIRROR, archive)
-        if checksum != recorded.checksum:
-            raise RunError(f"its checksum is {checksum}, not {recorded.checksum}: not unpacked")
+        download(MIRROR, archive, recorded.checksum)
         _store(archive, builder)
-
-
-def _download(url: str, path: Path) -> str:
-    """Download a file and return its SHA-256."""
-    digest = hashlib.sha256()
-    with requests.get(url, stream=True, timeout=TIMEOUT) as response, path.open("wb") as file:
-        response.raise_for_status()
-        size = int(response.headers.get("Content-Length", 0))
-        with tqdm(total=size or None, unit="B", unit_scale=True, desc=path.name) as progress:
-            for chunk in response.iter_content(1 << 20):
-                digest.update(chunk)
-                file.write(chunk)
-                progress.update(len(chunk))
-        if size and progress.n != size:
-            raise RunError(f"it broke off after {progress.n} of {size} bytes")
-    return digest.hexdigest()
 
 
 def _store(archive: Path, builder: tfds.core.DatasetBuilder) -> None:
@@ -138,52 +127,64 @@ def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]
 
 
 def load_eurosat(
+    name: str = "eurosat",
     data_dir: str | os.PathLike | None = None,
     seed: int = 0,
     limit: int | None = None,
+    split: str | Path = "random",
     archive: Path | None = None,
 ) -> ImageData:
-    """Load EuroSAT, split at random by the seed as in the study (`splits.random_split`).
+    """Load EuroSAT, or the sample that stands in for it, and split it by name.
 
-    The ids are the file names. Neighbouring tiles fall on both sides of a random split, so
-    figures on its test part are higher than on land never seen.
+    The ids are the file names, in every split; the pictures are in stored order.
 
     Args:
-        data_dir: folder of prepared TFDS data sets; None is TFDS' own.
-        seed: of the split.
+        name: `eurosat` or `sample`.
+        data_dir: folder of prepared TFDS data sets; None is TFDS' own, for the sample
+            ~/.cache/tfmodels.
+        seed: of the random split.
         limit: use only this many training examples, the first ones.
+        split: see `splits.named_split`.
         archive: a EuroSAT.zip to prepare it from, where it isn't prepared.
 
     Raises:
-        UsageError: limit beyond the training split, or an archive that can't be right.
-        RunError: the data can't be had, or is damaged.
+        UsageError: limit beyond the training split, an archive or lists that can't be right.
+        RunError: the data or the lists can't be had, or are damaged.
     """
-    builder = prepare(data_dir, archive)
-    image = builder.info.features["image"]
+    if name == "sample":
+        builder = sample_builder(EUROSAT_SAMPLE, data_dir)
+    else:
+        builder = prepare(data_dir, archive)
+    features = builder.info.features
     stored = builder.as_dataset(
         split="train", decoders={"image": tfds.decode.SkipDecoding()}, read_config=READ_CONFIG
-    ).cache()  # the JPEGs, read from disk once for the three splits
-    names = read_split(builder, stored, "filename").ids
-    split = random_split(names.tolist(), seed)
-    check_limit(limit, "eurosat", len(split["train"]))
+    ).cache()  # the encoded pictures, read from disk once for the three splits
+    examples = read_split(builder, stored, "filename")
+    names, class_names = examples.ids, tuple(features["label"].names)
+    classes = {file: class_names[label] for file, label in zip(names, examples.labels, strict=True)}
+    parts = named_split(split, classes, seed)
+    check_limit(limit, name, len(parts["train"]))
 
     def read(part: str) -> tf.data.Dataset:
-        chosen = tf.constant(np.isin(names, split[part]))
+        chosen = tf.constant(np.isin(names, parts[part]))
         return (
             stored.enumerate()
             .filter(lambda index, _: chosen[index])
             .map(
-                lambda _, example: example | {"image": image.decode_example(example["image"])},
+                lambda _, example: (
+                    example | {"image": features["image"].decode_example(example["image"])}
+                ),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         )
 
     return ImageData(
-        name="eurosat",
+        name=name,
         version=str(builder.version),
-        class_names=tuple(builder.info.features["label"].names),
-        image_shape=image.shape,
+        class_names=class_names,
+        image_shape=features["image"].shape,
         train=read_split(builder, read("train").take(limit or -1), "filename"),
         val=read_split(builder, read("val"), "filename"),
         test=read_split(builder, read("test"), "filename"),
+        augment=turn_shift_brighten,
     )

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import downloader
 
-from tfmodels.data import sample
+from tfmodels.data.augmentation import crop_and_flip
+from tfmodels.data.sample import CIFAR_SAMPLE, Sample, prepare
+from tfmodels.download import cache_dir
 from tfmodels.errors import RunError, UsageError
-from tfmodels.settings import DATA_SETS
 
 VALIDATION_PERCENT = 10  # of TFDS' train split: 5,000 of CIFAR-10's 50,000
 # One file after the other, in stored order: the same on every machine.
@@ -41,7 +43,10 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class ImageData:
-    """A data set for image classification with its splits `train`, `val` and `test`."""
+    """A data set for image classification with its splits `train`, `val` and `test`.
+
+    `augment` varies a training picture as suits the kind: see `augmentation`.
+    """
 
     name: str
     version: str
@@ -50,6 +55,7 @@ class ImageData:
     train: Split
     val: Split
     test: Split
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def load_data(
@@ -74,9 +80,9 @@ def load_data(
         UsageError: unknown name, or limit beyond the training split.
         RunError: the data can't be had, or is damaged.
     """
-    if name not in DATA_SETS:
-        raise UsageError(f"data set {name!r} is unknown: it must be one of {', '.join(DATA_SETS)}")
-    builder = _builder(name, data_dir)
+    if name not in ("cifar10", "sample"):
+        raise UsageError(f"data set {name!r} is unknown: it must be cifar10 or sample")
+    builder = _cifar10(data_dir) if name == "cifar10" else sample_builder(CIFAR_SAMPLE, data_dir)
     train, val = split_train(seed)
     info = builder.info
 
@@ -92,6 +98,7 @@ def load_data(
         train=read_split(builder, read(train).take(limit or -1)),
         val=read_split(builder, read(val)),
         test=read_split(builder, read("test")),
+        augment=crop_and_flip,
     )
 
 
@@ -106,30 +113,45 @@ def split_train(seed: int) -> tuple[str, str]:
     return "+".join(slices[0]), "+".join(slices[1])
 
 
-def _builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
-    if name == "sample":
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfmodels"
-        data_dir = Path(data_dir or cache)
-        try:
-            sample.prepare(data_dir)
-        except Exception as error:  # TFDS wraps what TensorFlow and the system raise
-            raise RunError(
-                f"the sample can't be stored in {data_dir} ({error}): name another --data-dir"
-            ) from error
-    where = data_dir or tfds.core.constants.DATA_DIR
+def sample_builder(sample: Sample, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+    """A built-in sample, drawn first where it isn't prepared.
+
+    Raises:
+        RunError: it can't be stored, or is damaged.
+    """
+    folder = Path(data_dir or cache_dir())
     try:
-        builder = tfds.builder(sample.NAME if name == "sample" else name, data_dir=data_dir)
+        prepare(sample, folder)
+    except Exception as error:  # TFDS wraps what TensorFlow and the system raise
+        raise RunError(
+            f"the sample can't be stored in {folder} ({error}): name another --data-dir"
+        ) from error
+    return open_builder(sample.name, folder)
+
+
+def open_builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+    """TFDS' builder of a data set.
+
+    Raises:
+        RunError: its files are there, but damaged.
+    """
+    try:
+        return tfds.builder(name, data_dir=data_dir)
     except (ImportError, OSError):
         raise
     except Exception as error:  # TFDS raises whatever its parsers do
-        raise RunError(_damaged(where, error)) from error
+        raise RunError(_damaged(data_dir or tfds.core.constants.DATA_DIR, error)) from error
+
+
+def _cifar10(data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+    builder = open_builder("cifar10", data_dir)
     try:
         download_by_tfds(builder)
     except Exception as error:  # as many kinds as there are ways to fail to download
         raise RunError(
-            f"{name} is not prepared in {where} and could not be downloaded "
-            f"({type(error).__name__}: {error}): connect to the network, name a folder that holds "
-            "it with --data-dir, or use --data sample"
+            f"cifar10 is not prepared in {data_dir or tfds.core.constants.DATA_DIR} and could not "
+            f"be downloaded ({type(error).__name__}: {error}): connect to the network, name a "
+            "folder that holds it with --data-dir, or use --data sample"
         ) from error
     return builder
 

@@ -5,23 +5,99 @@ surroundings of what is tested, and figures come out too high; the split `spatia
 tiles apart by longitude.
 """
 
+import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfmodels.errors import UsageError
+from tfmodels.download import cache_dir, download
+from tfmodels.errors import RunError, UsageError
 
 SPLITS = ("train", "val", "test")
-# Published lists, by the names that their authors gave the files.
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Lists that someone published: where they are, and SHA-256 of their sorted names.
+
+    Of the names, not of the file: copies of the lists differ in order and in newlines.
+    """
+
+    url: str
+    files: tuple[str, str, str]
+    checksums: tuple[str, str, str]
+
+
 PUBLISHED = {
     # torchgeo's EuroSATSpatial: 60/20/20 by longitude.
-    "spatial": ("eurosat-spatial-train.txt", "eurosat-spatial-val.txt", "eurosat-spatial-test.txt"),
+    "spatial": Published(
+        "https://huggingface.co/datasets/torchgeo/eurosat/resolve/main",
+        ("eurosat-spatial-train.txt", "eurosat-spatial-val.txt", "eurosat-spatial-test.txt"),
+        (
+            "3986510d01596868f99ac2cf7c777c2b7a84173391ae2980525a875fec928d67",
+            "58fbbab953e3814b952144945767c46360b578801f1014d27b5c41749a6fb2c6",
+            "dd40aa04011d98e39e8493f54d209b8f1ca94fa6ff5ea5746dbdd716278a5697",
+        ),
+    ),
     # remote_sensing_representations (Neumann et al. 2019, arXiv:1911.06721): 60/20/20 at random.
-    "google": ("eurosat-train.txt", "eurosat-val.txt", "eurosat-test.txt"),
+    "google": Published(
+        "https://storage.googleapis.com/remote_sensing_representations",
+        ("eurosat-train.txt", "eurosat-val.txt", "eurosat-test.txt"),
+        (
+            "7df8d67943f9eb6a66d283fe311826160cf50b362c5625177132df9365f70ee2",
+            "343f3843154ac1cf396ceed60cc6a1a176cb8ac1beede0c3e197235288090e94",
+            "a2967500f5621c762bf6896cddcf71252d1bd8a2a306bb25f74660014439c3e3",
+        ),
+    ),
 }
 
 Split = dict[str, list[str]]
+
+
+def named_split(split: str | Path, classes: Mapping[str, str], seed: int) -> Split:
+    """The split that a name or a folder stands for.
+
+    Args:
+        split: `random` (see `random_split`), `spatial` or `google` (`PUBLISHED`: kept in
+            ~/.cache/tfmodels/splits, downloaded where they aren't there), or a folder that
+            holds train.txt, val.txt and test.txt with one name a line.
+        classes: the class of every picture by name.
+        seed: of the random split.
+
+    Raises:
+        UsageError: the lists can't be read, or can't be right (see `check_split`).
+        RunError: published lists can't be had, or aren't what was published.
+    """
+    if split == "random":
+        parts = random_split(list(classes), seed)
+    elif split in PUBLISHED:
+        parts = _published_split(PUBLISHED[str(split)])
+    else:
+        parts = read_lists([Path(split) / f"{part}.txt" for part in SPLITS])
+    check_split(parts, classes, str(split))
+    return parts
+
+
+def _published_split(published: Published) -> Split:
+    folder = cache_dir() / "splits"
+    paths = [folder / file for file in published.files]
+    for path in paths:
+        if not path.exists():
+            try:
+                download(f"{published.url}/{path.name}", path)
+            except (OSError, RunError) as error:
+                raise RunError(
+                    f"the list {path.name} could not be downloaded ({error}): connect to the "
+                    f"network, or put it into {folder} yourself"
+                ) from error
+    parts = read_lists(paths)
+    for names, path, checksum in zip(parts.values(), paths, published.checksums, strict=True):
+        found = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+        if found != checksum:
+            raise RunError(f"{path} is not the list that was published: delete it, and try again")
+    return parts
 
 
 def random_split(names: Sequence[str], seed: int) -> Split:

@@ -3,13 +3,13 @@
 import keras
 from keras import layers
 
-from tfmodels.errors import UsageError
+from tfmodels.settings import check_image_size
 
 
 def mobilenetv2(
     input_shape: tuple[int, int, int] = (64, 64, 3),
     classes: int = 10,
-    image_size: int = 128,
+    image_size: int = 96,
     dropout: float = 0.2,
 ) -> keras.Model:
     """Build MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), width 1.0.
@@ -33,8 +33,7 @@ def mobilenetv2(
     Raises:
         UsageError: the image size is too small.
     """
-    if image_size < 32:
-        raise UsageError(f"--image-size is {image_size}: mobilenetv2 needs at least 32 pixels")
+    check_image_size("mobilenetv2", image_size)
     inputs = keras.Input(input_shape, name="pixels")
     x = layers.Resizing(image_size, image_size, name="resize")(inputs)
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
@@ -48,7 +47,7 @@ def mobilenetv2(
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9
     x = backbone(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
     x = layers.Dropout(dropout, name="head_dropout")(x)
     x = layers.Dense(classes, name="logits")(x)
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
