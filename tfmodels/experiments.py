@@ -1,43 +1,34 @@
-"""The study's experiments, from settings to run directory, and its Table 1."""
+"""The experiments of both parts, each from settings to run directory."""
 
 import dataclasses
 import datetime
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfmodels import environment, plots
-from tfmodels.data.loading import ImageData, load_data
-from tfmodels.errors import UsageError
-from tfmodels.evaluation import FIGURES, evaluate
+from tfmodels.data.eurosat import load_eurosat
+from tfmodels.data.loading import ImageData, Split, load_data
+from tfmodels.evaluation import evaluate
+from tfmodels.models.alexnet import alexnet, alexnet_bvlc
+from tfmodels.models.mobilenet import mobilenetv2
 from tfmodels.models.vgg import vgg
 from tfmodels.predictions import Predictions, load_predictions, save_predictions
-from tfmodels.runs import (
-    check_free,
-    is_complete,
-    new_run,
-    read_json,
-    run_path,
-    write_json,
-    write_text,
-)
-from tfmodels.settings import CifarSettings, flag
-from tfmodels.tables import csv_table, markdown_table, percent, summary
+from tfmodels.runs import check_free, new_run, write_json
+from tfmodels.settings import CifarSettings, EurosatSettings, Settings
+from tfmodels.tables import summary
 from tfmodels.training import predict, train
+from tfmodels.transfer import compute_features, predict_head, train_head
+from tfmodels.weights.loading import load_weights
 
-# The study's Table 1: what differs from the settings asked for, and its four figures in %.
-TABLE1: dict[str, tuple[dict[str, Any], tuple[float, float, float, float]]] = {
-    "lr 0.001": ({"lr": 0.001}, (79.95, 79.86, 79.95, 79.78)),
-    "lr 0.01": ({"lr": 0.01}, (39.91, 40.34, 58.22, 39.91)),
-    "lr 0.01, no step decay": ({"lr": 0.01, "step_decay": False}, (27.71, 24.55, 22.04, 27.71)),
-    "lr 0.00001, no step decay": (
-        {"lr": 0.00001, "step_decay": False},
-        (62.74, 62.37, 62.00, 62.74),
-    ),
-    "20 epochs (lr 0.001)": ({"lr": 0.001, "epochs": 20}, (77.77, 77.89, 78.01, 77.78)),
-}
+Build = Callable[[], tuple[ImageData, keras.Model]]
+Predict = Callable[[Split], np.ndarray]
+NETWORKS = {"mobilenetv2": mobilenetv2, "alexnet": alexnet, "alexnet-bvlc": alexnet_bvlc}
 
 
 def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> str:
@@ -52,17 +43,75 @@ def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> s
         UsageError: the settings don't fit the data, or the path is taken.
         RunError: the data can't be had, or training failed; what there is so far is kept.
     """
+
+    def build() -> tuple[ImageData, keras.Model]:
+        data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
+        return data, vgg(data.image_shape, len(data.class_names))
+
+    def learn(model: keras.Model, data: ImageData, work: Path) -> Predict:
+        train(model, data, settings, work)
+        return functools.partial(predict, model)
+
+    return _run(settings, path, overwrite, build, learn)
+
+
+def run_eurosat(settings: EurosatSettings, path: Path, overwrite: bool = False) -> str:
+    """Train a network on EuroSAT, judge it, and leave a complete run directory at the path.
+
+    As `run_cifar`. With `head-then-all` the head's own history is in the folder `head`.
+
+    Raises:
+        UsageError: the settings don't fit the data, or the path is taken.
+        RunError: data or weights can't be had, or training failed; what there is so far is kept.
+    """
+
+    def build() -> tuple[ImageData, keras.Model]:
+        data = load_eurosat(
+            settings.data,
+            settings.data_dir,
+            settings.seed,
+            settings.limit,
+            settings.split,
+            settings.archive and Path(settings.archive),
+        )
+        classes = len(data.class_names)
+        model = NETWORKS[settings.model](data.image_shape, classes, settings.image_size)
+        load_weights(model, settings.weights)
+        return data, model
+
+    def learn(model: keras.Model, data: ImageData, work: Path) -> Predict:
+        if settings.train == "all":
+            train(model, data, settings, work)
+            return functools.partial(predict, model)
+        features = compute_features(model, data)
+        if settings.train == "head":
+            train_head(model, features, data, settings, work)
+            return functools.partial(predict_head, model, features)
+        (work / "head").mkdir()
+        train_head(model, features, data, settings, work / "head")
+        train(model, data, settings, work)
+        return functools.partial(predict, model)
+
+    return _run(settings, path, overwrite, build, learn)
+
+
+def _run(
+    settings: Settings,
+    path: Path,
+    overwrite: bool,
+    build: Build,
+    learn: Callable[[keras.Model, ImageData, Path], Predict],
+) -> str:
     started = _now()
     check_free(path, overwrite)
     _make_repeatable(settings)
-    data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
-    model = vgg(data.image_shape, len(data.class_names))
+    data, model = build()
     config = _describe(settings, data, model) | {"started": started}
     with new_run(path, overwrite) as work:
         write_json(work / "config.json", config)
-        train(model, data, settings, work)
+        predict_split = learn(model, data, work)
         splits = {
-            name: Predictions(split.ids, split.labels, predict(model, split))
+            name: Predictions(split.ids, split.labels, predict_split(split))
             for name, split in (("val", data.val), ("test", data.test))
         }
         save_predictions(work / "predictions.npz", splits, data.class_names)
@@ -88,55 +137,7 @@ def judge(run: Path) -> None:
     )
 
 
-def run_table1(settings: CifarSettings, out: Path, overwrite: bool = False) -> str:
-    """Run Table 1's settings, skipping complete runs, and write table1.csv and table1.md.
-
-    Runs that stopped early are started over. Other settings (seed, data, ...) hold for all.
-
-    Returns:
-        The table in Markdown: our figures and the study's, in %.
-
-    Raises:
-        UsageError: a run of the same name has other settings, or is none.
-    """
-    planned = [dataclasses.replace(settings, **changes) for changes, _ in TABLE1.values()]
-    paths = [run_path(out, row.run_name()) for row in planned]
-    for row, path in zip(planned, paths, strict=True):
-        check_free(path, overwrite=True)
-        if is_complete(path) and not overwrite:
-            _check_same(row, path)
-    header = ["setting", *FIGURES.values(), *(f"study's {name}" for name in FIGURES.values())]
-    rows = []
-    for row, path, (name, (_, study)) in zip(planned, paths, TABLE1.items(), strict=True):
-        if is_complete(path) and not overwrite:
-            print(f"{name}: complete already in {path}", file=sys.stderr)
-        else:
-            print(f"{name}: {path}", file=sys.stderr)
-            run_cifar(row, path, overwrite=True)
-        test = read_json(path / "metrics.json")["test"]
-        rows.append(
-            [
-                name,
-                *(percent(test[key]) for key in FIGURES),
-                *(f"{x:.2f}" for x in study),
-                path.name,
-            ]
-        )
-    table = markdown_table([*header, "run"], rows)
-    write_text(out / "table1.md", table + "\n")
-    write_text(out / "table1.csv", csv_table([*header, "run"], rows))
-    return table
-
-
-def _check_same(settings: CifarSettings, path: Path) -> None:
-    found, asked = read_json(path / "config.json")["settings"], dataclasses.asdict(settings)
-    different = [key for key in asked if key != "data_dir" and found.get(key) != asked[key]]
-    if different:
-        listed = ", ".join(f"{flag(key)} {found.get(key)}, not {asked[key]}" for key in different)
-        raise UsageError(f"{path} was made with {listed}: name another folder with --out")
-
-
-def _make_repeatable(settings: CifarSettings) -> None:
+def _make_repeatable(settings: Settings) -> None:
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -144,7 +145,7 @@ def _make_repeatable(settings: CifarSettings) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _describe(settings: CifarSettings, data: ImageData, model: keras.Model) -> dict[str, Any]:
+def _describe(settings: Settings, data: ImageData, model: keras.Model) -> dict[str, Any]:
     return {
         "settings": dataclasses.asdict(settings),
         "seed": settings.seed,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm.keras import TqdmCallback
 
 from tfmodels.data.loading import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, training_batches
 from tfmodels.errors import RunError
-from tfmodels.settings import CifarSettings
+from tfmodels.settings import CifarSettings, Settings
 
 HISTORY_COLUMNS = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -62,9 +63,10 @@ class KeepModel(keras.callbacks.Callback):
     HDF5 (h5py 3.14) ends the process by a segmentation fault.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, whole: keras.Model | None = None):
+        """Keep `whole`, of which the trained model is a part; by default the trained model."""
         super().__init__()
-        self.directory = directory
+        self.directory, self.whole = directory, whole
         self.best = -1.0
 
     def on_epoch_end(self, epoch, logs=None):
@@ -75,7 +77,7 @@ class KeepModel(keras.callbacks.Callback):
         for name in kept:
             part = self.directory / "part.keras"
             try:
-                self.model.save(part)
+                (self.whole or self.model).save(part)
                 part.replace(self.directory / f"{name}.keras")
             finally:
                 part.unlink(missing_ok=True)
@@ -84,7 +86,7 @@ class KeepModel(keras.callbacks.Callback):
 def train(
     model: keras.Model,
     data: ImageData,
-    settings: CifarSettings | None = None,
+    settings: Settings | None = None,
     directory: str | os.PathLike | None = None,
 ) -> keras.callbacks.History:
     """Train a model on the training split, watching the validation split.
@@ -103,6 +105,25 @@ def train(
         RunError: the loss is no longer a number.
     """
     settings = settings or CifarSettings()
+    augment = data.augment if settings.augment else None
+    return fit(
+        model,
+        training_batches(data.train, settings.batch_size, settings.seed, augment),
+        evaluation_batches(data.val),
+        settings,
+        directory,
+    )
+
+
+def fit(
+    model: keras.Model,
+    training: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    settings: Settings,
+    directory: str | os.PathLike | None = None,
+    whole: keras.Model | None = None,
+) -> keras.callbacks.History:
+    """As `train`, on batches; of a model that is a part, the `whole` is kept."""
     model.compile(
         optimizer=keras.optimizers.Adam(settings.lr, epsilon=1e-8),  # PyTorch's epsilon
         loss="sparse_categorical_crossentropy",
@@ -113,10 +134,10 @@ def train(
     progress = TqdmCallback(epochs=settings.epochs, verbose=int(sys.stderr.isatty()))
     try:
         history = model.fit(
-            training_batches(data.train, settings.batch_size, settings.seed, settings.augment),
-            validation_data=evaluation_batches(data.val),
+            training,
+            validation_data=validation,
             epochs=settings.epochs,
-            callbacks=[*_callbacks(settings, directory), progress],
+            callbacks=[*_callbacks(settings, directory, whole), progress],
             shuffle=False,  # the pipeline does it
             verbose=0,
         )
@@ -137,7 +158,7 @@ def predict(model: keras.Model, split: Split) -> np.ndarray:
 
 
 def _callbacks(
-    settings: CifarSettings, directory: str | os.PathLike | None
+    settings: Settings, directory: str | os.PathLike | None, whole: keras.Model | None
 ) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
     if settings.step_decay:
@@ -145,7 +166,7 @@ def _callbacks(
     if directory is not None:
         callbacks += [
             History(Path(directory) / "history.csv"),
-            KeepModel(Path(directory)),
+            KeepModel(Path(directory), whole),
             keras.callbacks.TensorBoard(Path(directory) / "tensorboard", write_graph=False),
         ]
     return callbacks

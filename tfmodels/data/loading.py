@@ -198,6 +198,7 @@ def read_split(
     except tf.errors.OpError as error:
         raise RunError(_damaged(builder.data_dir, error)) from error
     ids, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(ids)))
     return Split(
         dataset=dataset.map(lambda example: (example["image"], example["label"])),
         ids=ids.astype(str),

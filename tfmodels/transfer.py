@@ -1,0 +1,139 @@
+"""Training only the head of a network, on features that its backbone gives once.
+
+A backbone whose weights stay gives the same features in every epoch. They are computed once
+per picture, kept on disk, and shared by all runs and splits with the same backbone.
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfmodels.data.loading import ImageData, Split
+from tfmodels.data.pipeline import evaluation_batches
+from tfmodels.download import cache_dir
+from tfmodels.settings import Settings
+from tfmodels.training import fit
+
+BOUNDARY = "features"  # the layer of every network of Part 2 where its backbone ends
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What a backbone gives for every picture of a data set.
+
+    `values` (n, size) float32 is mapped from disk; `rows` finds a picture by its id.
+    """
+
+    values: np.ndarray
+    rows: dict[str, int]
+
+    def batches(self, split: Split, batch_size: int = 256, seed: int | None = None):
+        """tf.data batches of (features, labels) of a split, in a new order each epoch if seeded.
+
+        The order is that of `pipeline.training_batches` with the same seeds.
+        """
+        rows = [self.rows[id] for id in split.ids.tolist()]
+        dataset = tf.data.Dataset.from_tensor_slices((rows, split.labels))
+        if seed is not None:
+            dataset = dataset.shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
+
+        def gather(rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            values = tf.numpy_function(self.values.__getitem__, [rows], tf.float32)
+            return tf.ensure_shape(values, [None, self.values.shape[1]]), labels
+
+        return dataset.batch(batch_size).map(gather).prefetch(tf.data.AUTOTUNE)
+
+
+def backbone(model: keras.Model) -> keras.Model:
+    """The part of a network from pixels to features; it shares the network's weights."""
+    return keras.Model(model.input, model.get_layer(BOUNDARY).output)
+
+
+def head(model: keras.Model) -> keras.Model:
+    """The part of a network from features to probabilities; it shares the network's weights."""
+    return keras.Model(model.get_layer(BOUNDARY).output, model.output)
+
+
+def train_head(
+    model: keras.Model,
+    features: Features,
+    data: ImageData,
+    settings: Settings,
+    directory: str | os.PathLike | None = None,
+) -> keras.callbacks.History:
+    """Train a network's head, as `training.train` would with its backbone frozen.
+
+    Raises:
+        RunError: the loss is no longer a number.
+    """
+    return fit(
+        head(model),
+        features.batches(data.train, settings.batch_size, settings.seed),
+        features.batches(data.val),
+        settings,
+        directory,
+        whole=model,
+    )
+
+
+def predict_head(model: keras.Model, features: Features, split: Split) -> np.ndarray:
+    """Class probabilities (n, classes) float32 of a split's pictures, from their features."""
+    return head(model).predict(features.batches(split), verbose=0)
+
+
+def compute_features(model: keras.Model, data: ImageData) -> Features:
+    """The features of all pictures of a data set, from disk where they are known already.
+
+    They are kept in ~/.cache/tfmodels/features, in a folder whose name holds a checksum of all
+    that makes them: pictures, preprocessing, image size and weights. The folder gets its name
+    when it is whole; a second process waits for the first.
+    """
+    part_of = backbone(model)
+    splits = (data.train, data.val, data.test)
+    ids = np.concatenate([split.ids for split in splits])
+    folder = cache_dir() / "features" / f"{model.name}-{_checksum(part_of, data, ids)}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            np.save(part / "ids.npy", ids)
+            _compute(part_of, splits, len(ids), part / "values.npy")
+            part.rename(folder)
+    known = np.load(folder / "ids.npy").tolist()
+    return Features(
+        values=np.load(folder / "values.npy", mmap_mode="r"),
+        rows={id: row for row, id in enumerate(known)},
+    )
+
+
+def _compute(model: keras.Model, splits: tuple[Split, ...], total: int, path: Path) -> None:
+    values = np.lib.format.open_memmap(path, "w+", np.float32, (total, model.output.shape[1]))
+    with tqdm(total=total, desc="features", unit="picture") as progress:
+        for split in splits:
+            for images, _ in evaluation_batches(split):
+                rows = slice(progress.n, progress.n + len(images))
+                values[rows] = model.predict_on_batch(images)
+                progress.update(len(images))
+    values.flush()
+
+
+def _checksum(model: keras.Model, data: ImageData, ids: np.ndarray) -> str:
+    # Keras numbers what has no name of its own by how many it has made: not part of the content.
+    config = re.sub(r"(input_layer|functional)(_\d+)?", r"\1", model.to_json())
+    known = [data.name, data.version, config, *np.sort(ids).tolist()]
+    digest = hashlib.sha256("\n".join(known).encode())
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:16]
