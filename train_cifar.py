@@ -10,10 +10,10 @@ from tfmodels.settings import CifarSettings
 def main(args: argparse.Namespace) -> None:
     settings = cli.settings_from(args, CifarSettings)
     if args.table1:
-        cli.check_table1(args)
+        cli.check_table(args, CifarSettings, "--table1", ("lr", "epochs", "step_decay", "name"))
         runs.check_writable(args.out)
-        experiments = cli.import_quietly("tfmodels.experiments")
-        print(experiments.run_table1(settings, args.out, args.overwrite))
+        study = cli.import_quietly("tfmodels.study")
+        print(study.run_table1(settings, args.out, args.overwrite))
         return
     path = runs.run_path(args.out, settings.run_name() if args.name is None else args.name)
     runs.check_free(path, args.overwrite)

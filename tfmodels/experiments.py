@@ -72,7 +72,7 @@ def run_eurosat(settings: EurosatSettings, path: Path, overwrite: bool = False) 
             settings.seed,
             settings.limit,
             settings.split,
-            settings.archive and Path(settings.archive),
+            Path(settings.archive) if settings.archive else None,
         )
         classes = len(data.class_names)
         model = NETWORKS[settings.model](data.image_shape, classes, settings.image_size)

@@ -131,15 +131,13 @@ class EurosatSettings(Settings):
     weights: str = _setting(
         "none", str, "weights to start from: none, imagenet (downloads them) or a file"
     )
-    train: str | None = _setting(
+    train: str = _setting(
         None,
         str,
         "which layers learn [all]; head: on features that are computed once",
         ("all", "head", "head-then-all"),
     )
-    image_size: int | None = _setting(
-        None, int, "side in pixels that pictures are scaled to [by network]"
-    )
+    image_size: int = _setting(None, int, "side in pixels that pictures are scaled to [by network]")
     split: str = _setting(
         "random",
         str,

@@ -20,10 +20,9 @@ from tqdm import tqdm
 from tfmodels.data.loading import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches
 from tfmodels.download import cache_dir
+from tfmodels.models.parts import backbone, head
 from tfmodels.settings import Settings
 from tfmodels.training import fit
-
-BOUNDARY = "features"  # the layer of every network of Part 2 where its backbone ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +50,6 @@ class Features:
             return tf.ensure_shape(values, [None, self.values.shape[1]]), labels
 
         return dataset.batch(batch_size).map(gather).prefetch(tf.data.AUTOTUNE)
-
-
-def backbone(model: keras.Model) -> keras.Model:
-    """The part of a network from pixels to features; it shares the network's weights."""
-    return keras.Model(model.input, model.get_layer(BOUNDARY).output)
-
-
-def head(model: keras.Model) -> keras.Model:
-    """The part of a network from features to probabilities; it shares the network's weights."""
-    return keras.Model(model.get_layer(BOUNDARY).output, model.output)
 
 
 def train_head(

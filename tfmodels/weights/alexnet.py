@@ -1,8 +1,10 @@
-"""AlexNet's weights from other frameworks: converted to Keras' layouts, checked, and set."""
+"""AlexNet's weights from other frameworks, converted to Keras' layouts."""
 
+import codecs
+import pickle
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 
 from tfmodels.errors import RunError
@@ -17,6 +19,12 @@ TORCHVISION = {
     "dense1": "classifier.1",
     "dense2": "classifier.4",
     "logits": "classifier.6",
+}
+# Layers of Caffe's AlexNet by name there.
+BVLC = {f"conv{i}": f"conv{i}" for i in range(1, 6)} | {
+    "fc6": "dense1",
+    "fc7": "dense2",
+    "fc8": "logits",
 }
 
 
@@ -42,31 +50,43 @@ def from_torchvision(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays | state
 
 
-def set_weights(model: keras.Model, arrays: dict[str, np.ndarray], source: Path) -> None:
-    """Set a model's weights by name (`conv1/kernel`), all of them or none.
+def read_bvlc(path: Path) -> dict[str, np.ndarray]:
+    """Read `bvlc_alexnet.npy`, Caffe's reference AlexNet as it is widely passed around.
 
-    A classifier (`logits`) for another number of classes is left as it is.
+    A pickled dictionary of layer -> [kernel, bias], kernels (height, width, in, out), the first
+    for pictures in the order blue, green, red: its channels are turned round here. Only what
+    makes up NumPy arrays is unpickled.
 
     Raises:
-        RunError: names, shapes or counts don't fit; the message lists what is missing, extra
-            or of another shape. No weight is changed then.
+        RunError: the file is missing, damaged, something else, or wants to import anything more.
     """
-    variables = {
-        f"{layer.name}/{weight.name}": weight for layer in model.layers for weight in layer.weights
-    }
-    bias = arrays.get("logits/bias")
-    if bias is not None and bias.shape != variables["logits/bias"].shape:
-        for name in ("logits/kernel", "logits/bias"):
-            arrays = {key: value for key, value in arrays.items() if key != name}
-            del variables[name]
-    faults = [f"{name} is missing" for name in variables.keys() - arrays.keys()]
-    faults += [f"{name} is extra" for name in arrays.keys() - variables.keys()]
-    faults += [
-        f"{name} is {arrays[name].shape}, not {tuple(variables[name].shape)}"
-        for name in variables.keys() & arrays.keys()
-        if arrays[name].shape != tuple(variables[name].shape)
-    ]
-    if faults:
-        raise RunError(f"{source} doesn't fit {model.name}: {', '.join(sorted(faults))}")
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            layers = _ArrayUnpickler(file, encoding="latin1").load().item()
+        arrays = {}
+        for theirs, ours in BVLC.items():
+            if theirs in layers:
+                arrays[f"{ours}/kernel"], arrays[f"{ours}/bias"] = map(np.array, layers[theirs])
+        arrays["conv1/kernel"] = arrays["conv1/kernel"][:, :, ::-1]
+    except RunError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise RunError(
+            f"{path} can't be read as bvlc_alexnet.npy ({type(error).__name__}: {error}): "
+            "is it complete?"
+        ) from error
+    return arrays
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy._core", "numpy.core")
+        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
+            return np.empty(0).__reduce__()[0]
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in protocol 2
+            return codecs.encode
+        raise RunError(f"the file wants to import {module}.{name}: refused")
