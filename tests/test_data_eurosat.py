@@ -1,8 +1,6 @@
 import hashlib
-import http.server
 import io
 import os
-import threading
 import zipfile
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
-from tfmodels.data import eurosat
+from tfmodels.data import eurosat, sample
 from tfmodels.errors import RunError, UsageError
 
 CLASSES = ("Forest", "River")
@@ -33,31 +31,9 @@ def archive(members=()):
 
 
 @pytest.fixture
-def server():
-    """A loopback server for a dictionary of path -> (status, stated size, content)."""
-    answers = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            status, size, content = answers.get(self.path, (404, 0, b""))
-            self.send_response(status)
-            self.send_header("Content-Length", str(size))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield answers, f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-@pytest.fixture
-def hosts(server, monkeypatch):
+def hosts(loopback, monkeypatch):
     """EuroSAT's own host refuses connections, its mirror is the loopback server."""
-    answers, url = server
+    answers, url = loopback
     builder_class = tfds.builder_cls("eurosat")
     config = next(c for c in builder_class.BUILDER_CONFIGS if c.name == "rgb")
     monkeypatch.setattr(config, "download_url", "http://127.0.0.1:9/EuroSAT.zip")
@@ -99,7 +75,7 @@ def test_the_mirror_serves_when_the_source_refuses(hosts, tmp_path):
     [
         ((404, 0, b""), "404"),
         ((200, len(archive()), archive()[:-500]), "broken|broke off"),
-        ((200, len(archive(["x"])), archive(["x"])), "its checksum is"),
+        ((200, len(archive(["x"])), archive(["x"])), "has the checksum"),
     ],
     ids=["404", "truncated", "checksum"],
 )
@@ -144,17 +120,43 @@ def test_an_archive_that_cannot_be_right_is_refused(hosts, tmp_path, content, me
     assert not list((tmp_path / "data").rglob("*.tfrecord*"))
 
 
+def test_the_sample_is_split_by_name_and_repeats(sample_dir, land_data):
+    whole = eurosat.load_eurosat("sample", sample_dir, seed=0)
+    assert (len(whole.train), len(whole.val), len(whole.test)) == (1280, 320, 400)
+    assert len({*whole.train.ids, *whole.val.ids, *whole.test.ids}) == 2000
+    np.testing.assert_array_equal(land_data.train.ids, whole.train.ids[:64])
+    np.testing.assert_array_equal(land_data.test.ids, whole.test.ids)
+    drawn = dict(sample.examples(sample.EUROSAT_SAMPLE, "train"))
+    for split in (whole.train, whole.test):
+        assert split.dataset.cardinality() == len(split)
+        for id, (image, label) in zip(split.ids[:20], split.dataset, strict=False):
+            np.testing.assert_array_equal(image, drawn[id]["image"])
+            assert label == drawn[id]["label"]
+
+
+def test_a_split_from_a_folder(sample_dir, tmp_path):
+    names = [f"train_{i:05d}" for i in range(60)]
+    parts = {"train": names[:40], "val": names[40:50], "test": names[50:]}
+    for part, chosen in parts.items():
+        (tmp_path / f"{part}.txt").write_text("\n".join(reversed(chosen)))
+    data = eurosat.load_eurosat("sample", sample_dir, split=tmp_path)
+    for part, chosen in parts.items():
+        assert sorted(getattr(data, part).ids) == chosen
+    with pytest.raises(UsageError, match="has 40 examples"):
+        eurosat.load_eurosat("sample", sample_dir, split=tmp_path, limit=41)
+
+
 def test_the_real_eurosat():
     folders = [os.environ.get("TFDS_DATA_DIR"), Path(__file__).parents[2] / "shared" / "tfds"]
     info = Path("eurosat") / "rgb" / "2.0.0" / "dataset_info.json"
     folder = next((f for f in folders if f and (Path(f) / info).exists()), None)
     if folder is None:
         pytest.skip("EuroSAT is not prepared on this machine")
-    data = eurosat.load_eurosat(folder, seed=0)
+    data = eurosat.load_eurosat(data_dir=folder, seed=0)
     assert (len(data.train), len(data.val), len(data.test)) == (17280, 4320, 5400)
     assert len({*data.train.ids, *data.val.ids, *data.test.ids}) == 27000
     for split in (data.train, data.val, data.test):
         classes = [name.split("_")[0] for name in split.ids]
         assert classes == [data.class_names[label] for label in split.labels]
     with pytest.raises(UsageError, match="has 17280 examples"):
-        eurosat.load_eurosat(folder, limit=17281)
+        eurosat.load_eurosat(data_dir=folder, limit=17281)

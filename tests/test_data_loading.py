@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfmodels.data import loading, sample
 from tfmodels.errors import RunError, UsageError
 
+DRAWN = sample.CIFAR_SAMPLE
 REAL = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 SHARED = Path(__file__).parents[2] / "shared" / "tfds"
 
@@ -43,7 +44,7 @@ def test_splits_of_the_sample(sample_dir):
     assert data.class_names == tuple(sample.SHAPES)
     ids = [set(split.ids) for split in (data.train, data.val, data.test)]
     assert len(set.union(*ids)) == 6000
-    drawn = {key: e for split in sample.SIZES for key, e in sample.examples(split)}
+    drawn = {key: e for split in DRAWN.sizes for key, e in sample.examples(DRAWN, split)}
     images, labels = next(iter(data.val.dataset.batch(500)))
     np.testing.assert_array_equal(labels, data.val.labels)
     for i in (0, 250, 499):
@@ -72,8 +73,8 @@ def test_an_unknown_data_set_is_refused():
 @pytest.fixture
 def copied(sample_dir, tmp_path):
     """A copy of the prepared sample that may be damaged, and its training shard."""
-    shutil.copytree(sample_dir / sample.NAME, tmp_path / sample.NAME)
-    (shard,) = (tmp_path / sample.NAME / sample.VERSION).glob("*train.tfrecord*")
+    shutil.copytree(sample_dir / DRAWN.name, tmp_path / DRAWN.name)
+    (shard,) = (tmp_path / DRAWN.name / DRAWN.version).glob("*train.tfrecord*")
     return tmp_path, shard
 
 

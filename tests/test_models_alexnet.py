@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from tfmodels.errors import UsageError
 from tfmodels.models.alexnet import alexnet, alexnet_bvlc
-from tfmodels.weights.alexnet import from_torchvision, set_weights
+from tfmodels.weights.alexnet import from_torchvision
+from tfmodels.weights.setting import set_weights
 from tfmodels.weights.torch_checkpoint import read_checkpoint
 
 # torchvision.models.alexnet().features and .classifier, layer by layer.
@@ -69,7 +70,7 @@ def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, tm
     with torch.no_grad():
         expected = torch_alexnet(torch.tensor(normalized, dtype=torch.float32)).numpy()
     logits = keras.Model(model.input, model.get_layer("logits").output)
-    np.testing.assert_allclose(logits(pixels), expected, atol=1e-4)
+    np.testing.assert_allclose(logits.predict(pixels, verbose=0), expected, atol=1e-4)
 
 
 def test_alexnets_parameters():
@@ -79,7 +80,7 @@ def test_alexnets_parameters():
 
 
 def test_bvlc_alexnets_maps_and_parameters():
-    model = alexnet_bvlc((227, 227, 3), 1000)
+    model = alexnet_bvlc((227, 227, 3), 1000, 227)
     shapes = {
         name: model.get_layer(name).output.shape[1:]
         for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")
@@ -111,7 +112,7 @@ def test_grouped_convolution_equals_split_convolve_concatenate():
 def test_the_smallest_size_works_and_the_next_is_refused(build, smallest):
     model = build((64, 64, 3), 3, smallest)
     assert model.output.shape == (None, 3)
-    with pytest.raises(UsageError, match=f"at least {smallest} pixels"):
+    with pytest.raises(UsageError, match=f"a whole number from {smallest} up"):
         build((64, 64, 3), 3, smallest - 1)
 
 

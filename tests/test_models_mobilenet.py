@@ -39,5 +39,5 @@ def test_batch_norms_follow_a_short_run_also_after_saving(model, tmp_path):
 def test_it_takes_pictures_of_another_size_and_the_smallest_itself():
     model = mobilenetv2((64, 64, 3), 3, 32)
     assert model.get_layer("mobilenetv2").output.shape == (None, 1, 1, 1280)
-    with pytest.raises(UsageError, match="at least 32 pixels"):
+    with pytest.raises(UsageError, match="a whole number from 32 up"):
         mobilenetv2((64, 64, 3), 3, 31)

@@ -1,59 +1,12 @@
+import pickle
+
 import numpy as np
 import pytest
 
 from tfmodels.errors import RunError
-from tfmodels.models.vgg import vgg
-from tfmodels.weights.alexnet import from_torchvision, set_weights
-
-
-@pytest.fixture
-def model():
-    """A small model: what is checked doesn't depend on which."""
-    return vgg((8, 8, 3), 3, filters=(2,), block_dropout=(0.1,), dense_units=4)
-
-
-@pytest.fixture
-def arrays(model):
-    rng = np.random.default_rng(0)
-    return {
-        f"{layer.name}/{weight.name}": rng.normal(size=weight.shape).astype("float32")
-        for layer in model.layers
-        for weight in layer.weights
-    }
-
-
-def test_every_weight_is_set(model, arrays):
-    set_weights(model, arrays, "weights.pth")
-    for layer in model.layers:
-        for weight in layer.weights:
-            np.testing.assert_array_equal(weight, arrays[f"{layer.name}/{weight.name}"])
-
-
-def test_what_does_not_fit_is_listed_and_nothing_is_set(model, arrays):
-    before = [np.array(weight) for weight in model.weights]
-    del arrays["block1_conv1/kernel"]
-    arrays["features.99.weight"] = np.zeros(3)
-    arrays["dense1/kernel"] = arrays["dense1/kernel"].T
-    with pytest.raises(RunError) as caught:
-        set_weights(model, arrays, "weights.pth")
-    for words in (
-        "weights.pth doesn't fit vgg",
-        "block1_conv1/kernel is missing",
-        "features.99.weight is extra",
-        "dense1/kernel is (4, 32), not (32, 4)",
-    ):
-        assert words in str(caught.value)
-    for weight, value in zip(model.weights, before, strict=True):
-        np.testing.assert_array_equal(weight, value)
-
-
-def test_a_classifier_for_other_classes_is_left_as_it_is(model, arrays):
-    kernel = np.array(model.get_layer("logits").kernel)
-    arrays["logits/kernel"] = np.zeros((4, 1000), "float32")
-    arrays["logits/bias"] = np.zeros(1000, "float32")
-    set_weights(model, arrays, "weights.pth")
-    np.testing.assert_array_equal(model.get_layer("logits").kernel, kernel)
-    np.testing.assert_array_equal(model.get_layer("dense1").kernel, arrays["dense1/kernel"])
+from tfmodels.models.alexnet import alexnet_bvlc
+from tfmodels.weights.alexnet import from_torchvision, read_bvlc
+from tfmodels.weights.setting import set_weights
 
 
 def test_torchvisions_layouts():
@@ -73,3 +26,67 @@ def test_torchvisions_layouts():
     assert set(arrays) == {
         "conv2/kernel", "dense1/kernel", "dense2/kernel", "dense2/bias", "unknown",
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bvlc():
+    """A dictionary in the layout of bvlc_alexnet.npy, of the right shapes for 67 pixels."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "conv1": (11, 11, 3, 96),
+        "conv2": (5, 5, 48, 256),
+        "conv3": (3, 3, 256, 384),
+        "conv4": (3, 3, 192, 384),
+        "conv5": (3, 3, 192, 256),
+        "fc6": (256, 4096),
+        "fc7": (4096, 4096),
+        "fc8": (4096, 1000),
+    }
+    return {
+        name: [rng.random(shape, "float32"), rng.random(shape[-1], "float32")]
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 4])  # 2 is how the file that is passed around was made
+def test_bvlc_alexnets_layout(bvlc, tmp_path, protocol):
+    path = tmp_path / "bvlc_alexnet.npy"
+    with path.open("wb") as file:
+        header = {"descr": "|O", "fortran_order": False, "shape": ()}
+        np.lib.format.write_array_header_1_0(file, header)
+        pickle.dump(np.array(bvlc, dtype=object), file, protocol=protocol)
+    model = alexnet_bvlc(image_size=67)
+    set_weights(model, read_bvlc(path), path)
+    blue_green_red = np.array(model.get_layer("conv1").kernel)[:, :, ::-1]
+    np.testing.assert_array_equal(blue_green_red, bvlc["conv1"][0])
+    for ours, theirs in (("conv4", "conv4"), ("dense1", "fc6"), ("dense2", "fc7")):
+        np.testing.assert_array_equal(model.get_layer(ours).kernel, bvlc[theirs][0])
+        np.testing.assert_array_equal(model.get_layer(ours).bias, bvlc[theirs][1])
+
+
+def test_numpys_own_file_is_read_too(bvlc, tmp_path):
+    np.save(tmp_path / "x.npy", np.array({"conv1": bvlc["conv1"]}, dtype=object), allow_pickle=True)
+    assert set(read_bvlc(tmp_path / "x.npy")) == {"conv1/kernel", "conv1/bias"}
+
+
+class Attack:
+    def __reduce__(self):
+        return print, ("this must never be seen",)
+
+
+def test_a_pickled_attack_is_refused(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.array({"conv1": Attack()}, dtype=object), allow_pickle=True)
+    with pytest.raises(RunError, match="wants to import builtins.print: refused"):
+        read_bvlc(tmp_path / "x.npy")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"no npy", None])
+def test_a_file_that_is_something_else_is_refused(tmp_path, content):
+    path = tmp_path / "x.npy"
+    if content is None:
+        np.save(path, np.zeros(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy"):
+        read_bvlc(path)

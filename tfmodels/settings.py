@@ -166,12 +166,12 @@ class EurosatSettings(Settings):
             )
 
     def _named_first(self) -> dict[str, str]:
-        source = "scratch" if self.weights == "none" else Path(self.weights).name.split(".")[0]
+        source = Path(self.weights.removesuffix(".h5")).stem  # of x.weights.h5 too
         learned = "" if self.train == "all" else f"_{self.train}"
         return {
             "data": self.data,
             "model": self.model,
-            "weights": source + learned,
+            "weights": "scratch" if self.weights == "none" else source + learned,
             "train": "",
             "image_size": f"{self.image_size}px",
             "split": "" if self.split == "random" else Path(self.split).name,

@@ -18,7 +18,6 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfmodels.data.loading import ImageData, Split
-from tfmodels.data.pipeline import evaluation_batches
 from tfmodels.download import cache_dir
 from tfmodels.models.parts import backbone, head
 from tfmodels.settings import Settings
@@ -87,8 +86,7 @@ def compute_features(model: keras.Model, data: ImageData) -> Features:
     when it is whole; a second process waits for the first.
     """
     part_of = backbone(model)
-    splits = (data.train, data.val, data.test)
-    ids = np.concatenate([split.ids for split in splits])
+    ids = np.concatenate([split.ids for split in (data.train, data.val, data.test)])
     folder = cache_dir() / "features" / f"{model.name}-{_checksum(part_of, data, ids)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
@@ -98,7 +96,7 @@ def compute_features(model: keras.Model, data: ImageData) -> Features:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
             np.save(part / "ids.npy", ids)
-            _compute(part_of, splits, len(ids), part / "values.npy")
+            _compute(part_of, data, len(ids), part / "values.npy")
             part.rename(folder)
     known = np.load(folder / "ids.npy").tolist()
     return Features(
@@ -107,14 +105,14 @@ def compute_features(model: keras.Model, data: ImageData) -> Features:
     )
 
 
-def _compute(model: keras.Model, splits: tuple[Split, ...], total: int, path: Path) -> None:
+def _compute(model: keras.Model, data: ImageData, total: int, path: Path) -> None:
+    pictures = data.train.dataset.concatenate(data.val.dataset).concatenate(data.test.dataset)
     values = np.lib.format.open_memmap(path, "w+", np.float32, (total, model.output.shape[1]))
-    with tqdm(total=total, desc="features", unit="picture") as progress:
-        for split in splits:
-            for images, _ in evaluation_batches(split):
-                rows = slice(progress.n, progress.n + len(images))
-                values[rows] = model.predict_on_batch(images)
-                progress.update(len(images))
+    with tqdm(total=total, desc="features", unit="picture", mininterval=1) as progress:
+        for images, _ in pictures.batch(256).prefetch(tf.data.AUTOTUNE):
+            rows = slice(progress.n, progress.n + len(images))
+            values[rows] = model.predict_on_batch(images)
+            progress.update(len(images))
     values.flush()
 
 

@@ -22,12 +22,15 @@ def read_h5(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
     Raises:
         RunError: the file is missing or damaged, or holds no Keras weights.
     """
+    stored: dict[str, np.ndarray] = {}
+
+    def collect(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset) and "/seed_generator/" not in name:
+            stored[name] = item[()]
+
     try:
         with h5py.File(path) as file:
-            stored: dict[str, np.ndarray] = {}
-            file.visititems(
-                lambda name, item: stored.update({name: item[()]}) if _is_weight(name, item) else 0
-            )
+            file.visititems(collect)
     except OSError as error:
         raise RunError(
             f"{path} can't be read as an HDF5 file ({error}): is it complete?"
@@ -40,10 +43,6 @@ def read_h5(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
         for index, weight in enumerate(layer.weights):
             names[f"{prefix}/vars/{index}"] = f"{layer.name}/{weight.name}"
     return {names.get(name, name): value for name, value in stored.items()}
-
-
-def _is_weight(name: str, item: h5py.Dataset | h5py.Group) -> bool:
-    return isinstance(item, h5py.Dataset) and "/seed_generator/" not in name
 
 
 def _stored_layers(model: keras.Model, prefix: str) -> list[tuple[str, keras.layers.Layer]]:
