@@ -1,12 +1,13 @@
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 from tests.conftest import ROOT
 from tfmodels import cli
 from tfmodels.errors import RunError, UsageError
-from tfmodels.settings import CifarSettings
+from tfmodels.settings import CifarSettings, EurosatSettings
 
 
 def test_flags_and_settings_have_the_same_defaults():
@@ -21,6 +22,46 @@ def test_every_flag_reaches_its_setting(tmp_path):
     assert cli.settings_from(args, CifarSettings) == CifarSettings(
         0.1, 2, 3, 4, 0.5, False, 6, "sample", str(tmp_path), 7, True, True
     )
+
+
+def test_part_2_has_the_same_defaults_too():
+    args = cli.eurosat_parser().parse_args([])
+    assert cli.settings_from(args, EurosatSettings) == EurosatSettings()
+
+
+def test_every_flag_of_part_2_reaches_its_setting(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("x", "x")
+    (tmp_path / "x.npz").write_text("")
+    line = f"""--model alexnet-bvlc --weights {tmp_path}/x.npz --train head --image-size 99
+        --split {tmp_path} --archive {tmp_path}/a.zip --data sample"""
+    args = cli.eurosat_parser().parse_args(line.split())
+    assert cli.settings_from(args, EurosatSettings) == EurosatSettings(
+        model="alexnet-bvlc",
+        weights=f"{tmp_path}/x.npz",
+        train="head",
+        image_size=99,
+        split=str(tmp_path),
+        archive=f"{tmp_path}/a.zip",
+        data="sample",
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--archive text", "--archive .*text is not a zip file"),
+        ("--archive missing", "--archive .*missing is not a zip file"),
+        ("--weights missing", "it must be none, imagenet or a readable file"),
+        ("--split missing", "it must be one of random, spatial, google, or a folder"),
+    ],
+)
+def test_files_that_cannot_be_right_are_refused(tmp_path, flags, message):
+    (tmp_path / "text").write_text("text")
+    name, value = flags.split()
+    args = cli.eurosat_parser().parse_args([name, str(tmp_path / value)])
+    with pytest.raises(UsageError, match=message):
+        cli.settings_from(args, EurosatSettings)
 
 
 def test_a_data_dir_must_be_a_folder(tmp_path):
@@ -43,7 +84,7 @@ def test_a_data_dir_must_be_readable(tmp_path, monkeypatch):
 def test_table1_refuses_what_it_sets_itself(flags):
     args = cli.cifar_parser().parse_args(["--table1", *flags.split()])
     with pytest.raises(UsageError, match=f"leave {flags.split()[0]} out"):
-        cli.check_table1(args)
+        cli.check_table(args, CifarSettings, "--table1", ("lr", "epochs", "step_decay", "name"))
 
 
 @pytest.mark.parametrize(
@@ -75,16 +116,26 @@ def test_an_error_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code,
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
-    [("--help", 0), ("--lr nan", 2), ("--lr abc", 2), ("--nonsense", 2), ("--out /dev/null", 2)],
+    ("script", "arguments", "code"),
+    [
+        ("train_cifar.py", "--help", 0),
+        ("train_cifar.py", "--lr nan", 2),
+        ("train_cifar.py", "--nonsense", 2),
+        ("train_cifar.py", "--out /dev/null", 2),
+        ("train_eurosat.py", "--help", 0),
+        ("train_eurosat.py", "--image-size 31", 2),
+        ("train_eurosat.py", "--train head", 2),
+        ("train_eurosat.py", "--archive setup.cfg", 2),
+        ("train_eurosat.py", "--table3 --model alexnet", 2),
+    ],
 )
-def test_help_and_wrong_arguments_answer_without_tensorflow(arguments, code):
+def test_help_and_wrong_arguments_answer_without_tensorflow(script, arguments, code):
     # What takes long is the import, so its absence is the test of "at once".
     program = f"""
 import runpy, sys
-sys.argv = ["train_cifar.py", *{arguments.split()!r}]
+sys.argv = [{script!r}, *{arguments.split()!r}]
 try:
-    runpy.run_path("train_cifar.py", run_name="__main__")
+    runpy.run_path({script!r}, run_name="__main__")
 except SystemExit as exit:
     assert exit.code == {code}, exit.code
 heavy = {{"tensorflow", "keras", "numpy", "matplotlib", "sklearn"}} & set(sys.modules)

@@ -1,8 +1,13 @@
+import hashlib
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tfmodels.data import splits
 from tfmodels.data.splits import check_split, random_split, read_lists
-from tfmodels.errors import UsageError
+from tfmodels.errors import RunError, UsageError
 
 NAMES = [f"River_{i}.jpg" for i in range(27_000)]
 CLASSES = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b", "b3": "b"}
@@ -46,3 +51,69 @@ def test_lists_are_read_with_and_without_a_last_newline(tmp_path):
     paths[1].unlink()
     with pytest.raises(UsageError, match=r"val\.txt can't be read"):
         read_lists(paths)
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "splits"
+
+
+@pytest.fixture
+def published(loopback, tmp_path, monkeypatch):
+    """A published split of GOOD on a loopback server; gives its answers."""
+    answers, url = loopback
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    checksums = [
+        hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest() for names in GOOD.values()
+    ]
+    files = tuple(f"{part}-list.txt" for part in GOOD)
+    lists = splits.Published(url, files, tuple(checksums))
+    monkeypatch.setitem(splits.PUBLISHED, "spatial", lists)
+    for file, names in zip(files, GOOD.values(), strict=True):
+        text = "\n".join(reversed(names)).encode()  # order doesn't matter
+        answers[f"/{file}"] = (200, len(text), text)
+    return answers
+
+
+def test_published_lists_are_downloaded_once(published):
+    for _ in range(2):
+        parts = splits.named_split("spatial", CLASSES, seed=0)
+        assert {part: sorted(names) for part, names in parts.items()} == GOOD
+        published.clear()
+
+
+def test_published_lists_that_were_changed_are_refused(published):
+    published["/val-list.txt"] = (200, 5, b"a2\na3")
+    with pytest.raises(RunError, match=r"val-list\.txt is not the list that was published"):
+        splits.named_split("spatial", CLASSES, seed=0)
+
+
+def test_a_list_that_cannot_be_downloaded_can_be_put_in_place(published, tmp_path):
+    answer = published.pop("/test-list.txt")
+    with pytest.raises(RunError, match="test-list.txt could not be downloaded .*404") as caught:
+        splits.named_split("spatial", CLASSES, seed=0)
+    folder = tmp_path / "tfmodels" / "splits"
+    assert f"put it into {folder}" in str(caught.value)
+    (folder / "test-list.txt").write_bytes(answer[2])
+    assert set(splits.named_split("spatial", CLASSES, seed=0)) == set(GOOD)
+
+
+@pytest.mark.parametrize("name", ["spatial", "google"])
+def test_the_real_lists(name, tmp_path, monkeypatch):
+    if not SHARED.exists():
+        pytest.skip("no published lists on this machine")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "tfmodels" / "splits"
+    shutil.copytree(SHARED, folder)
+    (folder / "eurosat-test.sorted.txt").rename(folder / "eurosat-test.txt")
+    names = [name for path in folder.glob("eurosat-[tv]*.txt") for name in path.read_text().split()]
+    classes = {name: name.split("_")[0] for name in names}
+    parts = splits.named_split(name, classes, seed=0)
+    assert [len(parts[part]) for part in splits.SPLITS] == [16_200, 5_400, 5_400]
+
+
+def test_a_split_that_leaks_says_so():
+    warning = "neighbouring tiles fall on both sides"
+    assert warning in splits.describe_split("random", 0, leaks=True)
+    assert warning in splits.describe_split("google", 0, leaks=True)
+    assert splits.describe_split("random", 7, leaks=False) == "random, seed 7"
+    assert "kept apart" in splits.describe_split("spatial", 0, leaks=True)
+    assert "/lists" in splits.describe_split(Path("/lists"), 0, leaks=True)

@@ -27,9 +27,10 @@ def test_summary_of_a_run(tmp_path):
         "most_confused": ["cat taken for dog: 1"],
     }
     write_json(tmp_path / "metrics.json", {"test": test})
+    write_json(tmp_path / "config.json", {"dataset": {"split": "random, seed 0"}})
     text = summary(tmp_path)
     assert "| cat   | 50.00     | 75.00  | 60.00 | 4        |" in text
-    assert "Most confused: cat taken for dog: 1\n" in text
+    assert "Most confused: cat taken for dog: 1\nSplit: random, seed 0\n" in text
     assert text.splitlines()[-1].split("|")[2:6] == [
         " 75.00               ", " 60.00 ", " 50.00     ", " 75.00  ",
     ]  # fmt: skip

@@ -154,6 +154,7 @@ def _describe(settings: Settings, data: ImageData, model: keras.Model) -> dict[s
             "name": data.name,
             "version": data.version,
             "class_names": data.class_names,
+            "split": data.split,
             "splits": {name: len(getattr(data, name)) for name in ("train", "val", "test")},
         },
         "model": {"name": model.name, "parameters": model.count_params()},

@@ -32,8 +32,9 @@ def percent(fraction: float) -> str:
 
 
 def summary(run: Path) -> str:
-    """The test results of a run: per class, most confused pairs, and its row of figures."""
+    """The test results of a run: per class, most confused pairs, split, and its row of figures."""
     test = read_json(run / "metrics.json")["test"]
+    split = read_json(run / "config.json")["dataset"]["split"]
     per_class = markdown_table(
         ["class", "precision", "recall", "f1", "pictures"],
         [
@@ -45,4 +46,4 @@ def summary(run: Path) -> str:
         ["run", *FIGURES.values()], [[run.name, *(percent(test[key]) for key in FIGURES)]]
     )
     confused = "; ".join(test["most_confused"]) or "no mistakes"
-    return f"{per_class}\n\nMost confused: {confused}\n\n{row}"
+    return f"{per_class}\n\nMost confused: {confused}\nSplit: {split}\n\n{row}"

@@ -30,7 +30,7 @@ from tfmodels.data.loading import (
     sample_builder,
 )
 from tfmodels.data.sample import EUROSAT_SAMPLE
-from tfmodels.data.splits import named_split
+from tfmodels.data.splits import describe_split, named_split
 from tfmodels.download import download
 from tfmodels.errors import RunError, UsageError
 
@@ -186,5 +186,6 @@ def load_eurosat(
         train=read_split(builder, read("train").take(limit or -1), "filename"),
         val=read_split(builder, read("val"), "filename"),
         test=read_split(builder, read("test"), "filename"),
+        split=describe_split(split, seed, leaks=name == "eurosat"),
         augment=turn_shift_brighten,
     )

@@ -45,6 +45,7 @@ class Split:
 class ImageData:
     """A data set for image classification with its splits `train`, `val` and `test`.
 
+    `split` says in words how the pictures were split, and what that means for the figures;
     `augment` varies a training picture as suits the kind: see `augmentation`.
     """
 
@@ -55,6 +56,7 @@ class ImageData:
     train: Split
     val: Split
     test: Split
+    split: str
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -98,6 +100,7 @@ def load_data(
         train=read_split(builder, read(train).take(limit or -1)),
         val=read_split(builder, read(val)),
         test=read_split(builder, read("test")),
+        split="the data set's own test split; a tenth of its train split, by the seed, validates",
         augment=crop_and_flip,
     )
 

@@ -15,6 +15,10 @@ import numpy as np
 from tfmodels.download import cache_dir, download
 from tfmodels.errors import RunError, UsageError
 
+LEAKAGE = (
+    "neighbouring tiles fall on both sides of it, so the figures are higher than on land never "
+    "seen (--split spatial keeps neighbours apart)"
+)
 SPLITS = ("train", "val", "test")
 
 
@@ -78,6 +82,16 @@ def named_split(split: str | Path, classes: Mapping[str, str], seed: int) -> Spl
         parts = read_lists([Path(split) / f"{part}.txt" for part in SPLITS])
     check_split(parts, classes, str(split))
     return parts
+
+
+def describe_split(split: str | Path, seed: int, leaks: bool) -> str:
+    """What a split is, in words, with a warning where neighbours of the tested were trained on."""
+    if split != "random":
+        return {
+            "spatial": "spatial: by longitude, so neighbouring tiles are kept apart (torchgeo)",
+            "google": f"google: a published random split; {LEAKAGE}",
+        }.get(str(split), f"the lists in {split}")
+    return f"random, seed {seed}" + (f"; {LEAKAGE}" if leaks else "")
 
 
 def _published_split(published: Published) -> Split:

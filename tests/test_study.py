@@ -1,27 +1,29 @@
 import csv
 import dataclasses
 
+import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
-from tfmodels import experiments, runs
+from tfmodels import experiments, runs, study
 from tfmodels.errors import UsageError
-from tfmodels.settings import CifarSettings
+from tfmodels.models.mobilenet import mobilenetv2
+from tfmodels.settings import CifarSettings, EurosatSettings
 
 
 @pytest.fixture
 def short_table(monkeypatch):
     """Table 1 with one epoch instead of ten and two instead of twenty."""
     rows = {
-        name: (changes | {"epochs": changes.get("epochs", 10) // 10}, study)
-        for name, (changes, study) in experiments.TABLE1.items()
+        name: (changes | {"epochs": changes.get("epochs", 10) // 10}, figures)
+        for name, (changes, figures) in study.TABLE1.items()
     }
-    monkeypatch.setattr(experiments, "TABLE1", rows)
+    monkeypatch.setattr(study, "TABLE1", rows)
 
 
 def test_table1_has_the_studys_settings_and_figures():
     settings = [
-        dataclasses.replace(CifarSettings(), **changes)
-        for changes, _ in experiments.TABLE1.values()
+        dataclasses.replace(CifarSettings(), **changes) for changes, _ in study.TABLE1.values()
     ]
     assert [(s.lr, s.epochs, s.step_decay) for s in settings] == [
         (0.001, 10, True),
@@ -30,7 +32,7 @@ def test_table1_has_the_studys_settings_and_figures():
         (0.00001, 10, False),
         (0.001, 20, True),
     ]
-    assert [study[0] for _, study in experiments.TABLE1.values()] == [
+    assert [figures[0] for _, figures in study.TABLE1.values()] == [
         79.95, 39.91, 27.71, 62.74, 77.77,
     ]  # fmt: skip
 
@@ -45,7 +47,7 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     stopped = dataclasses.replace(settings, epochs=2)
     (tmp_path / (stopped.run_name() + ".incomplete")).mkdir()
 
-    table = experiments.run_table1(settings, tmp_path)
+    table = study.run_table1(settings, tmp_path)
 
     assert (tmp_path / first.run_name() / "config.json").read_text() == kept
     assert "complete already" in capsys.readouterr().err
@@ -55,7 +57,7 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     assert (tmp_path / "table1.md").read_text() == table + "\n"
     with (tmp_path / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["setting"] for row in rows] == list(experiments.TABLE1)
+    assert [row["setting"] for row in rows] == list(study.TABLE1)
     metrics = runs.read_json(tmp_path / first.run_name() / "metrics.json")["test"]
     assert rows[0]["F1"] == f"{100 * metrics['f1']:.2f}"
     assert rows[0]["study's F1"] == "79.86"
@@ -65,7 +67,7 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
 def five_runs(tmp_path):
     """A folder with what --table1 looks at in five complete runs."""
     figures = dict.fromkeys(("mean_class_accuracy", "f1", "precision", "recall"), 0.5)
-    for changes, _ in experiments.TABLE1.values():
+    for changes, _ in study.TABLE1.values():
         settings = CifarSettings(**changes)
         run = tmp_path / settings.run_name()
         run.mkdir()
@@ -90,12 +92,58 @@ def test_table1_refuses_a_run_with_other_settings(five_runs):
     content["settings"]["gamma"] = 0.5
     runs.write_json(config, content)
     with pytest.raises(UsageError, match=r"made with --gamma 0.5, not 0.1"):
-        experiments.run_table1(CifarSettings(), five_runs)
+        study.run_table1(CifarSettings(), five_runs)
 
 
 def test_table1_finds_a_folder_in_the_way_before_it_trains(tmp_path, sample_dir):
     settings = CifarSettings(data="sample", data_dir=str(sample_dir))
     (tmp_path / dataclasses.replace(settings, epochs=20).run_name()).mkdir()
     with pytest.raises(UsageError, match="no complete run"):
-        experiments.run_table1(settings, tmp_path)
+        study.run_table1(settings, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def pretrained(tmp_path, monkeypatch):
+    """Table 3 at the smallest sizes, its weights from a file instead of a download."""
+    weights = tmp_path / "x.weights.h5"
+    mobilenetv2(image_size=32).save_weights(weights)
+    rows = {
+        name: (changes | {"image_size": 67, "model": "mobilenetv2"}, figures)
+        for name, (changes, figures) in study.TABLE3.items()
+    }
+    for number, name in enumerate(study.TABLE3):
+        changes = rows[name][0]
+        changes["gamma"] = 0.1 + number / 100  # else two rows would be one run
+        if changes["weights"] == "imagenet":
+            changes |= {"weights": str(weights), "train": "head"}
+    monkeypatch.setattr(study, "TABLE3", rows)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_table3_has_the_studys_settings_and_figures():
+    rows = [(c["model"], c["weights"], f[0]) for c, f in study.TABLE3.values()]
+    assert rows == [
+        ("mobilenetv2", "none", 92.72),
+        ("alexnet", "none", 92.53),
+        ("mobilenetv2", "imagenet", 97.44),
+        ("alexnet", "imagenet", 97.01),
+    ]
+    assert study.FUSION[0] == 97.75
+
+
+def test_table3_fuses_the_pretrained_two(sample_dir, tmp_path, pretrained):
+    settings = EurosatSettings(data="sample", data_dir=str(sample_dir), limit=64, epochs=1)
+    table = study.run_table3(settings, tmp_path / "runs")
+    with (tmp_path / "runs" / "table3.csv").open() as file:
+        rows = {row["network"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [*study.TABLE3, "late fusion of the pretrained two"]
+    assert (tmp_path / "runs" / "table3.md").read_text() == table + "\n"
+    members = [
+        np.load(tmp_path / "runs" / rows[name]["run"] / "predictions.npz") for name in study.FUSED
+    ]
+    total = members[0]["test_probabilities"] + members[1]["test_probabilities"]
+    expected = balanced_accuracy_score(members[0]["test_labels"], total.argmax(axis=1))
+    fused = rows["late fusion of the pretrained two"]
+    assert fused["mean class accuracy"] == f"{100 * expected:.2f}"
+    assert fused["study's mean class accuracy"] == "97.75"

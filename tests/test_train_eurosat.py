@@ -1,0 +1,96 @@
+"""Whole runs of train_eurosat.py as its users start it."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tfmodels import runs
+from tfmodels.data import eurosat
+from tfmodels.models.mobilenet import mobilenetv2
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A weights file of the backbone alone, as keras.applications would save it."""
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
+    mobilenetv2(image_size=32).get_layer("mobilenetv2").save_weights(path)
+    return path
+
+
+@pytest.fixture
+def flags(sample_dir, tmp_path, monkeypatch):
+    """A quick run on the sample."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return (
+        *("--data", "sample", "--data-dir", sample_dir, "--limit", 64, "--epochs", 2),
+        *("--image-size", 32, "--out", tmp_path / "runs", "--name", "run"),
+    )
+
+
+def test_a_run_from_scratch(run_eurosat_script, flags, sample_dir, tmp_path):
+    done = run_eurosat_script(*flags, "--augment")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "run"
+    assert runs.is_complete(run)
+    assert done.stdout.splitlines()[-1] == f"run directory: {run}"
+    assert "\nSplit: random, seed 0\n" in done.stdout
+    data = eurosat.load_eurosat("sample", sample_dir, seed=0)
+    with np.load(run / "predictions.npz", allow_pickle=False) as saved:
+        np.testing.assert_array_equal(saved["test_ids"], data.test.ids)
+        probabilities = saved["test_probabilities"]
+    model = keras.models.load_model(run / "model.keras")
+    pixels = np.concatenate([images for images, _ in data.test.dataset.batch(400)])
+    np.testing.assert_allclose(model.predict(pixels, verbose=0), probabilities, atol=1e-5)
+
+
+def test_the_head_alone_and_then_all(run_eurosat_script, flags, weights, tmp_path):
+    done = run_eurosat_script(*flags, "--weights", weights, "--train", "head-then-all")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "run"
+    for history in (run / "history.csv", run / "head" / "history.csv"):
+        with history.open() as file:
+            assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+    pretrained = mobilenetv2(image_size=32)
+    pretrained.get_layer("mobilenetv2").load_weights(weights)
+
+    def kernel(model):
+        return np.array(model.get_layer("mobilenetv2").get_layer("Conv1").kernel)
+
+    def moved(model):
+        return float(abs(kernel(model) - kernel(pretrained)).max())
+
+    assert moved(keras.models.load_model(run / "head" / "model.keras")) == 0
+    assert moved(keras.models.load_model(run / "model.keras")) > 0
+
+
+def test_the_same_command_gives_the_same_head(run_eurosat_script, flags, weights, tmp_path):
+    predictions = []
+    for _ in range(2):
+        done = run_eurosat_script(*flags, "--weights", weights, "--train", "head", "--overwrite")
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / "runs" / "run" / "predictions.npz") as saved:
+            predictions.append(saved["test_probabilities"])
+    np.testing.assert_array_equal(*predictions)
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "words"),
+    [
+        (("--weights", "README.md"), 2, "README.md: it must end in one of .pth"),
+        (("--weights", "WEIGHTS", "--model", "alexnet-bvlc", "--image-size", 67), 1, "doesn't fit"),
+        (("--split", "tests"), 2, "can't be read as a list of names"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_leaves_nothing(
+    run_eurosat_script, flags, weights, tmp_path, extra, code, words
+):
+    extra = [weights if word == "WEIGHTS" else word for word in extra]
+    done = run_eurosat_script(*flags, *extra, cwd=ROOT)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*"))
