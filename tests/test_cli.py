@@ -11,21 +11,21 @@ from tfmodels.settings import CifarSettings, EurosatSettings
 
 
 def test_flags_and_settings_have_the_same_defaults():
-    args = cli.cifar_parser().parse_args([])
+    args = cli.training_parser(cli.CIFAR).parse_args([])
     assert cli.settings_from(args, CifarSettings) == CifarSettings()
 
 
 def test_every_flag_reaches_its_setting(tmp_path):
     line = f"""--lr 0.1 --epochs 2 --batch-size 3 --step-size 4 --gamma 0.5 --no-step-decay --seed 6
         --data sample --data-dir {tmp_path} --limit 7 --augment --deterministic"""
-    args = cli.cifar_parser().parse_args(line.split())
+    args = cli.training_parser(cli.CIFAR).parse_args(line.split())
     assert cli.settings_from(args, CifarSettings) == CifarSettings(
         0.1, 2, 3, 4, 0.5, False, 6, "sample", str(tmp_path), 7, True, True
     )
 
 
 def test_part_2_has_the_same_defaults_too():
-    args = cli.eurosat_parser().parse_args([])
+    args = cli.training_parser(cli.EUROSAT).parse_args([])
     assert cli.settings_from(args, EurosatSettings) == EurosatSettings()
 
 
@@ -35,7 +35,7 @@ def test_every_flag_of_part_2_reaches_its_setting(tmp_path):
     (tmp_path / "x.npz").write_text("")
     line = f"""--model alexnet-bvlc --weights {tmp_path}/x.npz --train head --image-size 99
         --split {tmp_path} --archive {tmp_path}/a.zip --data sample"""
-    args = cli.eurosat_parser().parse_args(line.split())
+    args = cli.training_parser(cli.EUROSAT).parse_args(line.split())
     assert cli.settings_from(args, EurosatSettings) == EurosatSettings(
         model="alexnet-bvlc",
         weights=f"{tmp_path}/x.npz",
@@ -59,7 +59,7 @@ def test_every_flag_of_part_2_reaches_its_setting(tmp_path):
 def test_files_that_cannot_be_right_are_refused(tmp_path, flags, message):
     (tmp_path / "text").write_text("text")
     name, value = flags.split()
-    args = cli.eurosat_parser().parse_args([name, str(tmp_path / value)])
+    args = cli.training_parser(cli.EUROSAT).parse_args([name, str(tmp_path / value)])
     with pytest.raises(UsageError, match=message):
         cli.settings_from(args, EurosatSettings)
 
@@ -67,7 +67,7 @@ def test_files_that_cannot_be_right_are_refused(tmp_path, flags, message):
 def test_a_data_dir_must_be_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
     for name in ("file", "missing"):
-        args = cli.cifar_parser().parse_args(["--data-dir", str(tmp_path / name)])
+        args = cli.training_parser(cli.CIFAR).parse_args(["--data-dir", str(tmp_path / name)])
         with pytest.raises(UsageError, match=f"--data-dir .*{name} is not a readable folder"):
             cli.settings_from(args, CifarSettings)
 
@@ -75,16 +75,16 @@ def test_a_data_dir_must_be_a_folder(tmp_path):
 def test_a_data_dir_must_be_readable(tmp_path, monkeypatch):
     # Root may read anything, so the system's answer is replaced, not the folder's mode.
     monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
-    args = cli.cifar_parser().parse_args(["--data-dir", str(tmp_path)])
+    args = cli.training_parser(cli.CIFAR).parse_args(["--data-dir", str(tmp_path)])
     with pytest.raises(UsageError, match="is not a readable folder"):
         cli.settings_from(args, CifarSettings)
 
 
 @pytest.mark.parametrize("flags", ["--lr 0.1", "--epochs 3", "--no-step-decay", "--name x"])
 def test_table1_refuses_what_it_sets_itself(flags):
-    args = cli.cifar_parser().parse_args(["--table1", *flags.split()])
+    args = cli.training_parser(cli.CIFAR).parse_args(["--table1", *flags.split()])
     with pytest.raises(UsageError, match=f"leave {flags.split()[0]} out"):
-        cli.check_table(args, CifarSettings, "--table1", ("lr", "epochs", "step_decay", "name"))
+        cli.check_table(args, cli.CIFAR)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_an_error_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code,
         raise error
 
     monkeypatch.setattr(sys, "argv", ["train_cifar.py"])
-    assert cli.run_script(cli.cifar_parser(), fail) == code
+    assert cli.run_script(cli.training_parser(cli.CIFAR), fail) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert line in err
     monkeypatch.setattr(sys, "argv", ["train_cifar.py", "--debug"])
-    assert cli.run_script(cli.cifar_parser(), fail) == code
+    assert cli.run_script(cli.training_parser(cli.CIFAR), fail) == code
     assert "Traceback" in capsys.readouterr().err
 
 

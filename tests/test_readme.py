@@ -6,15 +6,18 @@ import pytest
 
 from tests.conftest import ROOT
 from tfmodels import cli
+from tfmodels.settings import ARCHITECTURES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_flag_is_listed_with_its_default():
     rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
-    actions = {action.option_strings[-1]: action for action in cli.cifar_parser()._actions}
-    assert set(rows) == set(actions)
-    for flag, action in actions.items():
+    parsers = [cli.training_parser(part) for part in (cli.CIFAR, cli.EUROSAT)]
+    actions = [action for parser in parsers for action in parser._actions]
+    assert set(rows) == {action.option_strings[-1] for action in actions}
+    for action in actions:
+        flag = action.option_strings[-1]
         if isinstance(action.default, int | float) and not isinstance(action.default, bool):
             assert rows[flag] == str(action.default)
 
@@ -42,3 +45,10 @@ def test_the_five_lines_of_python_work(sample_dir, monkeypatch, capsys):
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_links_lead_somewhere(link):
     assert (ROOT / link).exists()
+
+
+def test_every_networks_image_size_is_named():
+    row = next(line for line in README.splitlines() if line.startswith("| `--image-size`"))
+    for name, known in ARCHITECTURES.items():
+        assert re.search(rf"{known.image_size} for [^,|]*`{name}`", row)
+        assert f"{known.smallest} for `{name}`" in README

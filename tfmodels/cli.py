@@ -13,14 +13,15 @@ import tempfile
 import traceback
 import types
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tfmodels.errors import RunError, UsageError
-from tfmodels.settings import SPLITS, WEIGHTS, CifarSettings, EurosatSettings, flag
+from tfmodels.runs import check_free, check_writable, run_path
+from tfmodels.settings import SPLITS, WEIGHTS, CifarSettings, EurosatSettings, Settings, flag
 
-Settings = TypeVar("Settings")
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,38 +29,75 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def cifar_parser() -> argparse.ArgumentParser:
-    """The arguments of train_cifar.py: the settings, where the run goes, and --table1."""
-    return _parser(
-        "train_cifar.py",
-        "Train the study's VGG-style CNN on CIFAR-10 and judge it on the test split.",
-        CifarSettings,
-        "--table1",
-        "run the five settings of the study's Table 1",
-    )
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What differs between the scripts of the study's two parts.
+
+    `run` and `run_table` are functions of `experiments` and `study`, named because importing
+    them loads TensorFlow; `table_sets` are the arguments that the table sets itself.
+    """
+
+    prog: str
+    description: str
+    settings: type[Settings]
+    run: str
+    table: str
+    table_help: str
+    table_sets: tuple[str, ...]
+    run_table: str
 
 
-def eurosat_parser() -> argparse.ArgumentParser:
-    """The arguments of train_eurosat.py: the settings, where the run goes, and --table3."""
-    return _parser(
-        "train_eurosat.py",
-        "Train AlexNet or MobileNetV2 on EuroSAT and judge it on the test split.",
-        EurosatSettings,
-        "--table3",
-        "run the four settings of the study's Table 3 and fuse the pretrained two",
-    )
+CIFAR = Part(
+    prog="train_cifar.py",
+    description="Train the study's VGG-style CNN on CIFAR-10 and judge it on the test split.",
+    settings=CifarSettings,
+    run="run_cifar",
+    table="--table1",
+    table_help="run the five settings of the study's Table 1",
+    table_sets=("lr", "epochs", "step_decay", "name"),
+    run_table="run_table1",
+)
+EUROSAT = Part(
+    prog="train_eurosat.py",
+    description="Train AlexNet or MobileNetV2 on EuroSAT and judge it on the test split.",
+    settings=EurosatSettings,
+    run="run_eurosat",
+    table="--table3",
+    table_help="run the four settings of the study's Table 3 and fuse the pretrained two",
+    table_sets=("model", "weights", "train", "image_size", "name"),
+    run_table="run_table3",
+)
 
 
-def _parser(
-    prog: str, description: str, settings: type, table: str, table_help: str
-) -> argparse.ArgumentParser:
+def train(part: Part) -> int:
+    """The whole of a training script: parse, run, print. Returns the exit code."""
+
+    def command(args: argparse.Namespace) -> None:
+        settings = settings_from(args, part.settings)
+        if args.table:
+            check_table(args, part)
+            check_writable(args.out)
+            study = import_quietly("tfmodels.study")
+            print(getattr(study, part.run_table)(settings, args.out, args.overwrite))
+            return
+        path = run_path(args.out, settings.run_name() if args.name is None else args.name)
+        check_free(path, args.overwrite)
+        experiments = import_quietly("tfmodels.experiments")
+        print(getattr(experiments, part.run)(settings, path, args.overwrite))
+        print(f"run directory: {path}")
+
+    return run_script(training_parser(part), command)
+
+
+def training_parser(part: Part) -> argparse.ArgumentParser:
+    """The arguments of a training script: the settings, where the run goes, and its table."""
     parser = _Parser(
-        prog=prog,
-        description=description,
+        prog=part.prog,
+        description=part.description,
         epilog="Defaults in brackets. What a run directory holds: README.md.",
         allow_abbrev=False,
     )
-    _add_settings(parser, settings)
+    _add_settings(parser, part.settings)
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="PATH", help="folder of the runs [runs]"
     )
@@ -67,7 +105,7 @@ def _parser(
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a run directory of the same name"
     )
-    parser.add_argument(table, action="store_true", help=table_help)
+    parser.add_argument(part.table, dest="table", action="store_true", help=part.table_help)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -92,13 +130,13 @@ def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
         )
 
 
-def settings_from(args: argparse.Namespace, settings: type[Settings]) -> Settings:
+def settings_from(args: argparse.Namespace, settings: type[AnySettings]) -> AnySettings:
     """Build the settings dataclass from parsed arguments.
 
     Raises:
         UsageError: a value is out of range, or a file or folder it names can't be read.
     """
-    names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(settings)]
     values = {name: getattr(args, name) for name in names}
     _check_paths(values)
     return settings(**values)
@@ -127,23 +165,17 @@ def _is_readable_folder(path: str) -> bool:
     return os.path.isdir(path) and os.access(path, os.R_OK)
 
 
-def check_table(args: argparse.Namespace, settings: type, table: str, sets: Iterable[str]) -> None:
-    """Check that nothing is asked for that a table sets itself.
-
-    Args:
-        args: the parsed arguments.
-        settings: whose defaults count as not asked for.
-        table: the flag of the table.
-        sets: names of settings, or of other arguments, that the table sets.
+def check_table(args: argparse.Namespace, part: Part) -> None:
+    """Check that nothing is asked for that the part's table sets itself.
 
     Raises:
         UsageError: something is; the message names it.
     """
-    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-    for name in sets:
+    defaults = {field.name: field.default for field in dataclasses.fields(part.settings)}
+    for name in part.table_sets:
         if getattr(args, name) != defaults.get(name):
             word = flag(f"no_{name}" if defaults.get(name) is True else name)
-            raise UsageError(f"{table} sets {word} itself: leave {word} out")
+            raise UsageError(f"{part.table} sets {word} itself: leave {word} out")
 
 
 def run_script(parser: argparse.ArgumentParser, command: Callable[[Any], None]) -> int:

@@ -34,7 +34,9 @@ class Features:
     values: np.ndarray
     rows: dict[str, int]
 
-    def batches(self, split: Split, batch_size: int = 256, seed: int | None = None):
+    def batches(
+        self, split: Split, batch_size: int = 256, seed: int | None = None
+    ) -> tf.data.Dataset:
         """tf.data batches of (features, labels) of a split, in a new order each epoch if seeded.
 
         The order is that of `pipeline.training_batches` with the same seeds.
