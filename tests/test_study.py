@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from tfmodels import experiments, runs, study
-from tfmodels.errors import UsageError
+from tfmodels.errors import RunError, UsageError
 from tfmodels.models.mobilenet import mobilenetv2
 from tfmodels.settings import CifarSettings, EurosatSettings
 
@@ -147,3 +147,14 @@ def test_table3_fuses_the_pretrained_two(sample_dir, tmp_path, pretrained):
     fused = rows["late fusion of the pretrained two"]
     assert fused["mean class accuracy"] == f"{100 * expected:.2f}"
     assert fused["study's mean class accuracy"] == "97.75"
+
+
+def test_table3_finds_missing_weights_before_it_trains(
+    sample_dir, tmp_path, pretrained, monkeypatch
+):
+    last = list(study.TABLE3)[-1]
+    study.TABLE3[last][0]["weights"] = str(tmp_path / "missing.npz")
+    settings = EurosatSettings(data="sample", data_dir=str(sample_dir), limit=64, epochs=1)
+    with pytest.raises(RunError, match=r"missing\.npz can't be read"):
+        study.run_table3(settings, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

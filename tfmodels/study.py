@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from tfmodels.errors import UsageError
 from tfmodels.evaluation import FIGURES, evaluate
-from tfmodels.experiments import run_cifar, run_eurosat
+from tfmodels.experiments import NETWORKS, run_cifar, run_eurosat
 from tfmodels.fusion import sum_predictions
 from tfmodels.predictions import load_predictions
 from tfmodels.runs import check_free, is_complete, read_json, run_path, write_text
 from tfmodels.settings import SOURCES, CifarSettings, EurosatSettings, Settings, flag
 from tfmodels.tables import csv_table, markdown_table, percent
+from tfmodels.weights.loading import load_weights
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 Figures = tuple[float, float, float, float]
@@ -62,6 +63,11 @@ def run_table3(settings: EurosatSettings, out: Path, overwrite: bool = False) ->
 
     The last row adds the softmax vectors of both; it writes table3.csv and table3.md.
     """
+    for changes, _ in TABLE3.values():
+        row = dataclasses.replace(settings, **changes)
+        if overwrite or not is_complete(run_path(out, row.run_name())):
+            # Weights that can't be had are found now, not after an hour of training.
+            load_weights(NETWORKS[row.model](image_size=row.image_size), row.weights)
     runs = _run_all(TABLE3, settings, run_eurosat, out, overwrite)
     rows = [_row(name, _test(runs[name]), study, runs[name]) for name, (_, study) in TABLE3.items()]
     loaded = [load_predictions(runs[name] / "predictions.npz") for name in FUSED]
