@@ -120,3 +120,12 @@ def test_a_broken_json_file_is_named(tmp_path):
     (tmp_path / "metrics.json").write_text('{"val": ')
     with pytest.raises(RunError, match="metrics.json can't be read"):
         runs.read_json(tmp_path / "metrics.json")
+
+
+def test_a_finished_head_is_kept_when_the_rest_is_interrupted(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as caught, runs.new_run(tmp_path / "run") as work:
+        (work / "head").mkdir()
+        (work / "head" / "history.csv").write_text("epoch\n1\n")
+        raise KeyboardInterrupt
+    assert (tmp_path / "run.incomplete" / "head" / "history.csv").exists()
+    assert "kept in" in caught.value.__notes__[0]

@@ -109,9 +109,12 @@ def test_run_names_of_part_2_differ_wherever_results_may():
         {"weights": "imagenet", "train": "head"},
         {"weights": "imagenet", "train": "head-then-all"},
         {"weights": "/folder/other.weights.h5", "train": "head"},
+        {"weights": "/folder/imagenet.npz"},
         {"image_size": 128},
         {"split": "spatial"},
         {"split": "/folder/mine"},
+        {"split": "/folder/spatial"},
+        {"split": "."},
         {"seed": 1},
         {"augment": True},
     ]
@@ -119,4 +122,17 @@ def test_run_names_of_part_2_differ_wherever_results_may():
     assert len(set(names)) == len(names)
     assert EurosatSettings(archive="a.zip").run_name() == EurosatSettings().run_name()
     size = ARCHITECTURES["mobilenetv2"].image_size
-    assert names[5] == f"eurosat_mobilenetv2_other_head_{size}px_lr0.001_epochs10_seed0"
+    assert names[5] == f"eurosat_mobilenetv2_other.weights.h5_head_{size}px_lr0.001_epochs10_seed0"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"weights": "x.txt"}, r"ends in one of \.pth, .*\.weights\.h5"),
+        ({"weights": "imagenet", "model": "alexnet-bvlc"}, "name a file, such as bvlc_alexnet.npy"),
+        ({"data": "sample", "split": "google"}, "names pictures of EuroSAT"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        EurosatSettings(**values)

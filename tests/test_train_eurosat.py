@@ -1,6 +1,7 @@
 """Whole runs of train_eurosat.py as its users start it."""
 
 import csv
+import resource
 
 import keras
 import numpy as np
@@ -80,7 +81,6 @@ def test_the_same_command_gives_the_same_head(run_eurosat_script, flags, weights
 @pytest.mark.parametrize(
     ("extra", "code", "words"),
     [
-        (("--weights", "README.md"), 2, "README.md: it must end in one of .pth"),
         (("--weights", "WEIGHTS", "--model", "alexnet-bvlc", "--image-size", 67), 1, "doesn't fit"),
         (("--split", "tests"), 2, "can't be read as a list of names"),
     ],
@@ -93,4 +93,18 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
     assert done.returncode == code, done.stderr
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_full_disk_while_features_are_computed_is_one_line(
+    run_eurosat_script, flags, weights, tmp_path
+):
+    # A limit on the size of files fails the way a full disk does, without needing root.
+    done = run_eurosat_script(
+        *flags,
+        *("--weights", weights, "--train", "head"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "could not read or write" in done.stderr.splitlines()[-1]
     assert not list((tmp_path / "runs").glob("*"))

@@ -1,9 +1,13 @@
 import dataclasses
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tfmodels import transfer
 from tfmodels.data import eurosat
 from tfmodels.models.alexnet import alexnet_bvlc
@@ -80,25 +84,31 @@ def test_features_are_computed_once_for_all_splits_of_a_data_set(sample_dir, cac
     np.testing.assert_allclose(second.values[second.rows[id]], expected, atol=1e-5)
 
 
-def test_other_weights_sizes_preprocessing_and_pictures_have_other_features(land_data, cache):
-    def key(model, data=land_data):
-        ids = np.concatenate([split.ids for split in (data.train, data.val, data.test)])
-        return transfer._checksum(backbone(model), data, ids)
+def key(model, data):
+    ids = np.concatenate([split.ids for split in (data.train, data.val, data.test)])
+    return transfer._checksum(backbone(model), data, ids)
 
+
+def test_other_weights_sizes_preprocessing_and_pictures_have_other_features(land_data, cache):
+    darker = dataclasses.replace(
+        land_data.train,
+        dataset=land_data.train.dataset.map(lambda image, label: (image // 2, label)),
+    )
     other_weights = network()
     other_weights.get_layer("conv1").bias.assign(np.ones(32))
     keys = [
-        key(network()),
-        key(other_weights),
-        key(network(offset=-1.0)),
-        key(network(size=17)),
-        key(network(), dataclasses.replace(land_data, version="2.0.0")),
+        key(network(), land_data),
+        key(other_weights, land_data),
+        key(network(offset=-1.0), land_data),
+        key(network(size=17), land_data),
+        key(network(), dataclasses.replace(land_data, train=land_data.val)),
         key(network(), dataclasses.replace(land_data, test=land_data.val)),
+        key(network(), dataclasses.replace(land_data, train=darker)),
     ]
     assert len(set(keys)) == len(keys)
     other_head = network()
     other_head.get_layer("logits").bias.assign(np.ones(10))
-    assert key(other_head) == key(network()) == keys[0]
+    assert key(other_head, land_data) == key(network(), land_data) == keys[0]
 
 
 @pytest.mark.parametrize("build", [mobilenetv2, alexnet_bvlc])
@@ -106,7 +116,7 @@ def test_the_networks_of_part_2_keep_their_key_between_models(build, land_data):
     keys = set()
     for _ in range(2):
         keras.utils.set_random_seed(0)
-        keys.add(transfer._checksum(backbone(build(image_size=67)), land_data, np.array(["a"])))
+        keys.add(key(build(image_size=67), land_data))
     assert len(keys) == 1
 
 
@@ -127,3 +137,32 @@ def test_an_interruption_leaves_nothing_that_looks_whole(land_data, cache, monke
     features = transfer.compute_features(network(), land_data)
     assert {path.suffix for path in cache.iterdir()} == {".lock", ""}
     assert np.abs(features.values).sum(axis=1).min() > 0
+
+
+def test_a_head_trains_on_jax(sample_dir, tmp_path):
+    pytest.importorskip("jax")
+    program = f"""
+import numpy as np
+from tests.test_transfer import SETTINGS, network
+from tfmodels.data.eurosat import load_eurosat
+from tfmodels.training import predict, train
+from tfmodels.transfer import compute_features, predict_head, train_head
+data = load_eurosat("sample", {str(sample_dir)!r}, limit=64)
+model = network()
+features = compute_features(model, data)
+train_head(model, features, data, SETTINGS)
+train(model, data, SETTINGS)
+features = compute_features(model, data)
+np.testing.assert_allclose(
+    predict_head(model, features, data.test), predict(model, data.test), atol=1e-5
+)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": "jax", "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

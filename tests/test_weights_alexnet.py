@@ -30,7 +30,7 @@ def test_torchvisions_layouts():
 
 @pytest.fixture(scope="module")
 def bvlc():
-    """A dictionary in the layout of bvlc_alexnet.npy, of the right shapes for 67 pixels."""
+    """A dictionary in the layout of bvlc_alexnet.npy, and of its shapes."""
     rng = np.random.default_rng(0)
     shapes = {
         "conv1": (11, 11, 3, 96),
@@ -38,7 +38,7 @@ def bvlc():
         "conv3": (3, 3, 256, 384),
         "conv4": (3, 3, 192, 384),
         "conv5": (3, 3, 192, 256),
-        "fc6": (256, 4096),
+        "fc6": (9216, 4096),
         "fc7": (4096, 4096),
         "fc8": (4096, 1000),
     }
@@ -55,7 +55,7 @@ def test_bvlc_alexnets_layout(bvlc, tmp_path, protocol):
         header = {"descr": "|O", "fortran_order": False, "shape": ()}
         np.lib.format.write_array_header_1_0(file, header)
         pickle.dump(np.array(bvlc, dtype=object), file, protocol=protocol)
-    model = alexnet_bvlc(image_size=67)
+    model = alexnet_bvlc(image_size=227)
     set_weights(model, read_bvlc(path), path)
     blue_green_red = np.array(model.get_layer("conv1").kernel)[:, :, ::-1]
     np.testing.assert_array_equal(blue_green_red, bvlc["conv1"][0])

@@ -1,4 +1,3 @@
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -20,6 +19,9 @@ def randomized(model):
 def test_a_networks_own_file_gives_every_weight_back(build, tmp_path):
     path = tmp_path / "x.weights.h5"
     saved = randomized(build(image_size=67))
+    if build is mobilenetv2:  # as ModelCheckpoint leaves it, with the state of the optimizer
+        saved.compile("adam")
+        saved.optimizer.build(saved.trainable_variables)
     saved.save_weights(path)
     model = build(image_size=67)
     set_weights(model, read_h5(path, model), path)
@@ -48,16 +50,3 @@ def test_a_file_of_another_network_is_refused_with_what_differs(tmp_path):
     model = mobilenetv2(image_size=64)
     with pytest.raises(RunError, match=r"missing: .*extra: layers/conv2d.*of another shape: Conv1"):
         set_weights(model, read_h5(path, model), path)
-
-
-@pytest.mark.parametrize("damage", ["missing", "truncated", "text"])
-def test_a_file_that_cannot_be_read_is_one_error(tmp_path, damage):
-    path = tmp_path / "x.weights.h5"
-    if damage == "truncated":
-        with h5py.File(path, "w") as file:
-            file["x"] = np.zeros(10_000)
-        path.write_bytes(path.read_bytes()[:5000])
-    elif damage == "text":
-        path.write_text("no weights")
-    with pytest.raises(RunError, match="can't be read as an HDF5 file"):
-        read_h5(path, mobilenetv2(image_size=32))

@@ -1,5 +1,7 @@
+import contextlib
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -122,11 +124,6 @@ def test_mobilenets_download_that_fails_says_what_to_do(monkeypatch):
         loading.load_weights(mobilenetv2(image_size=64), "imagenet")
 
 
-def test_bvlc_alexnet_has_no_download():
-    with pytest.raises(UsageError, match="name a file"):
-        loading.load_weights(alexnet_bvlc(image_size=67), "imagenet")
-
-
 @pytest.mark.parametrize("names", ["torchvision's", "ours"])
 @pytest.mark.parametrize("ending", ["safetensors", "npz"])
 def test_files_with_torchvisions_names_or_ours(state, tmp_path, ending, names):
@@ -154,9 +151,32 @@ def test_objects_in_an_npz_are_refused(tmp_path):
         loading.load_weights(mobilenetv2(image_size=32), str(tmp_path / "x.npz"))
 
 
-def test_another_kind_of_file_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"must end in one of \.pth, .*\.weights\.h5"):
-        loading.load_weights(mobilenetv2(image_size=32), str(tmp_path / "x.txt"))
+def test_dense_layers_for_another_image_size_say_which(tmp_path):
+    np.savez(tmp_path / "x.npz", **{"dense1/kernel": np.zeros((9216, 4096), "float16")})
+    with pytest.raises(UsageError, match="add --image-size 227"):
+        loading.load_weights(alexnet_bvlc(image_size=67), str(tmp_path / "x.npz"))
+
+
+def test_a_flipped_byte_never_escapes_as_something_unexpected(tmp_path):
+    model = mobilenetv2(image_size=32)
+    model.save_weights(tmp_path / "good.weights.h5")
+    np.savez_compressed(tmp_path / "good.npz", a=np.arange(1000.0))
+    rng = np.random.default_rng(0)
+    for good in ("good.npz", "good.weights.h5"):
+        content = bytearray((tmp_path / good).read_bytes())
+        bad = tmp_path / good.replace("good", "bad")
+        for place in rng.integers(0, min(len(content), 5000), 40):
+            flipped = content.copy()
+            flipped[place] ^= 0xFF
+            bad.write_bytes(flipped)
+            with contextlib.suppress(RunError):  # a byte of a weight may be any
+                loading.load_weights(model, str(bad))
+
+
+def test_no_room_for_the_download_is_said_before_it(cache, monkeypatch):
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**8))
+    with pytest.raises(RunError, match="less than 500 MB left"):
+        loading.load_weights(alexnet(), "imagenet")
 
 
 def test_the_shared_convolutions_of_bvlc_alexnet(tmp_path):

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs import check_free, check_writable, run_path
-from tfmodels.settings import SPLITS, WEIGHTS, CifarSettings, EurosatSettings, Settings, flag
+from tfmodels.settings import NAMED_SPLITS, WEIGHTS, CifarSettings, EurosatSettings, Settings, flag
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -152,10 +152,10 @@ def _check_paths(values: dict[str, Any]) -> None:
         )
     if archive is not None and not zipfile.is_zipfile(archive):
         raise UsageError(f"--archive {archive} is not a zip file: name a EuroSAT.zip")
-    if split not in SPLITS and not _is_readable_folder(split):
+    if split not in NAMED_SPLITS and not _is_readable_folder(split):
         raise UsageError(
-            f"--split is {split!r}: it must be one of {', '.join(SPLITS)}, or a folder that holds "
-            "train.txt, val.txt and test.txt"
+            f"--split is {split!r}: it must be one of {', '.join(NAMED_SPLITS)}, or a folder that "
+            "holds train.txt, val.txt and test.txt"
         )
     if weights not in WEIGHTS and not (os.path.isfile(weights) and os.access(weights, os.R_OK)):
         raise UsageError(f"--weights is {weights!r}: it must be none, imagenet or a readable file")

@@ -29,7 +29,9 @@ def download(url: str, path: Path, sha256: str | None = None) -> None:
     digest = hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
         try:
-            with requests.get(url, stream=True, timeout=TIMEOUT) as response:
+            # Not compressed: sizes and checksums are the file's own.
+            headers = {"Accept-Encoding": "identity"}
+            with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
                 response.raise_for_status()
                 size = int(response.headers.get("Content-Length", 0))
                 with tqdm(total=size or None, unit="B", unit_scale=True, desc=path.name) as bar:

@@ -1,7 +1,6 @@
 """Saved predictions: all that evaluation, figures and fusion ever look at."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -51,5 +50,5 @@ def load_predictions(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...
                 for name in names
             }
             return splits, tuple(arrays["class_names"].tolist())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive can raise anything
         raise RunError(f"{path} can't be read as predictions ({error})") from error

@@ -113,7 +113,7 @@ def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
                 path.rename(work / "replaced")
             work.rename(path)
         except BaseException as error:
-            if (work / "history.csv").exists():
+            if any(work.rglob("history.csv")):
                 error.add_note(f"the run so far is kept in {work}")
             else:
                 shutil.rmtree(work, ignore_errors=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 from tfmodels.errors import UsageError
 
-SPLITS = ("random", "spatial", "google")  # others are folders of lists
-WEIGHTS = ("none", "imagenet")  # others are files
+NAMED_SPLITS = ("random", "spatial", "google")  # others are folders of lists
+WEIGHTS = ("none", "imagenet")  # others are files, of these kinds:
+WEIGHTS_FILES = (".pth", ".safetensors", ".npz", ".npy", ".weights.h5")
 SOURCES = ("data_dir", "archive")  # where data comes from, not what it is
 
 
@@ -154,6 +155,9 @@ class EurosatSettings(Settings):
                 object.__setattr__(self, name, default)
         super().__post_init__()
         check_image_size(self.model, self.image_size)
+        self._check_weights()
+        if self.data == "sample" and self.split in ("spatial", "google"):
+            raise UsageError(f"--split {self.split} names pictures of EuroSAT: --data is sample")
         if self.weights == "none" and self.train != "all":
             raise UsageError(
                 f"--train is {self.train!r} with --weights none: a head can't learn from layers "
@@ -165,16 +169,29 @@ class EurosatSettings(Settings):
                 "are computed once; leave one of them out"
             )
 
+    def _check_weights(self) -> None:
+        if self.weights not in WEIGHTS and not self.weights.endswith(WEIGHTS_FILES):
+            raise UsageError(
+                f"--weights is {self.weights!r}: it must be none, imagenet, or a file that ends in "
+                f"one of {', '.join(WEIGHTS_FILES)}"
+            )
+        if self.weights == "imagenet" and self.model == "alexnet-bvlc":
+            raise UsageError(
+                "--weights imagenet has no download for alexnet-bvlc: name a file, such as "
+                "bvlc_alexnet.npy, or use --model alexnet"
+            )
+
     def _named_first(self) -> dict[str, str]:
-        source = Path(self.weights.removesuffix(".h5")).stem  # of x.weights.h5 too
-        learned = "" if self.train == "all" else f"_{self.train}"
+        split = self.split
+        if split not in NAMED_SPLITS:
+            split = f"lists-{Path(split).resolve().name}"
         return {
             "data": self.data,
             "model": self.model,
-            "weights": "scratch" if self.weights == "none" else source + learned,
-            "train": "",
+            "weights": "scratch" if self.weights == "none" else Path(self.weights).name,
+            "train": "" if self.train == "all" else self.train,
             "image_size": f"{self.image_size}px",
-            "split": "" if self.split == "random" else Path(self.split).name,
+            "split": "" if split == "random" else split,
         } | super()._named_first()
 
 

@@ -63,12 +63,12 @@ def run_table3(settings: EurosatSettings, out: Path, overwrite: bool = False) ->
 
     The last row adds the softmax vectors of both; it writes table3.csv and table3.md.
     """
-    for changes, _ in TABLE3.values():
-        row = dataclasses.replace(settings, **changes)
-        if overwrite or not is_complete(run_path(out, row.run_name())):
-            # Weights that can't be had are found now, not after an hour of training.
+
+    def check_weights(row: EurosatSettings) -> None:
+        if row.weights != "none":
             load_weights(NETWORKS[row.model](image_size=row.image_size), row.weights)
-    runs = _run_all(TABLE3, settings, run_eurosat, out, overwrite)
+
+    runs = _run_all(TABLE3, settings, run_eurosat, out, overwrite, check_weights)
     rows = [_row(name, _test(runs[name]), study, runs[name]) for name, (_, study) in TABLE3.items()]
     loaded = [load_predictions(runs[name] / "predictions.npz") for name in FUSED]
     fused = sum_predictions([splits["test"] for splits, _ in loaded])
@@ -83,8 +83,12 @@ def _run_all(
     run: Callable[[AnySettings, Path, bool], str],
     out: Path,
     overwrite: bool,
+    check: Callable[[AnySettings], None] = lambda row: None,
 ) -> dict[str, Path]:
-    """Run what isn't complete, after a look at all; the paths of the runs by name."""
+    """Run what isn't complete, after a look at all; the paths of the runs by name.
+
+    What `check` finds of a row that is to be run is found before hours of training.
+    """
     planned = {
         name: dataclasses.replace(settings, **changes) for name, (changes, _) in table.items()
     }
@@ -93,12 +97,15 @@ def _run_all(
         check_free(paths[name], overwrite=True)
         if is_complete(paths[name]) and not overwrite:
             _check_same(row, paths[name])
+    todo = {name for name in planned if overwrite or not is_complete(paths[name])}
+    for name in todo:
+        check(planned[name])
     for name, row in planned.items():
-        if is_complete(paths[name]) and not overwrite:
-            print(f"{name}: complete already in {paths[name]}", file=sys.stderr)
-        else:
+        if name in todo:
             print(f"{name}: {paths[name]}", file=sys.stderr)
             run(row, paths[name], True)
+        else:
+            print(f"{name}: complete already in {paths[name]}", file=sys.stderr)
     return paths
 
 

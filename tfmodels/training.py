@@ -128,7 +128,6 @@ def fit(
         optimizer=keras.optimizers.Adam(settings.lr, epsilon=1e-8),  # PyTorch's epsilon
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        jit_compile=_jit_compile(),
     )
     # In a terminal a bar per epoch as well; in a log file the bar over all epochs is enough.
     progress = TqdmCallback(epochs=settings.epochs, verbose=int(sys.stderr.isatty()))
@@ -170,9 +169,3 @@ def _callbacks(
             keras.callbacks.TensorBoard(Path(directory) / "tensorboard", write_graph=False),
         ]
     return callbacks
-
-
-def _jit_compile() -> bool | str:
-    """No XLA for TensorFlow on a CPU, where it trains 4 times slower; Keras' choice elsewhere."""
-    on_cpu = all(device.startswith("cpu") for device in keras.distribution.list_devices())
-    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -107,22 +108,31 @@ def compute_features(model: keras.Model, data: ImageData) -> Features:
     )
 
 
+def _pictures(data: ImageData) -> Iterator[np.ndarray]:
+    """All pictures in batches, in the order train, validation, test."""
+    everything = data.train.dataset.concatenate(data.val.dataset).concatenate(data.test.dataset)
+    batches = everything.map(lambda image, label: image).batch(256)
+    return batches.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+
+
 def _compute(model: keras.Model, data: ImageData, total: int, path: Path) -> None:
-    pictures = data.train.dataset.concatenate(data.val.dataset).concatenate(data.test.dataset)
-    values = np.lib.format.open_memmap(path, "w+", np.float32, (total, model.output.shape[1]))
-    with tqdm(total=total, desc="features", unit="picture", mininterval=1) as progress:
-        for images, _ in pictures.batch(256).prefetch(tf.data.AUTOTUNE):
-            rows = slice(progress.n, progress.n + len(images))
-            values[rows] = model.predict_on_batch(images)
+    # Written in order: a map of a file that doesn't fit on the disk would end the process.
+    header = {"descr": "<f4", "fortran_order": False, "shape": (total, model.output.shape[1])}
+    with path.open("wb") as file, tqdm(total=total, desc="features", unit="picture") as progress:
+        np.lib.format.write_array_header_1_0(file, header)
+        for images in _pictures(data):
+            file.write(model.predict_on_batch(images).astype("<f4").tobytes())
             progress.update(len(images))
-    values.flush()
 
 
 def _checksum(model: keras.Model, data: ImageData, ids: np.ndarray) -> str:
     # Keras numbers what has no name of its own by how many it has made: not part of the content.
     config = re.sub(r"(input_layer|functional)(_\d+)?", r"\1", model.to_json())
-    known = [data.name, data.version, config, *np.sort(ids).tolist()]
-    digest = hashlib.sha256("\n".join(known).encode())
+    images = (image for batch in _pictures(data) for image in batch)
+    pictures = [
+        f"{id} {hashlib.sha256(image).hexdigest()}" for id, image in zip(ids, images, strict=True)
+    ]
+    digest = hashlib.sha256("\n".join([config, *sorted(pictures)]).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()[:16]

@@ -1,6 +1,6 @@
 """Which pictures train, validate and test: lists of names.
 
-Neighbouring tiles of EuroSAT show the same fields. Split at random, training has seen the
+Neighbouring tiles of EuroSAT show the same fields. Lists at random, training has seen the
 surroundings of what is tested, and figures come out too high; the split `spatial` keeps
 tiles apart by longitude.
 """
@@ -57,10 +57,10 @@ PUBLISHED = {
     ),
 }
 
-Split = dict[str, list[str]]
+Lists = dict[str, list[str]]
 
 
-def named_split(split: str | Path, classes: Mapping[str, str], seed: int) -> Split:
+def named_split(split: str | Path, classes: Mapping[str, str], seed: int) -> Lists:
     """The split that a name or a folder stands for.
 
     Args:
@@ -90,11 +90,11 @@ def describe_split(split: str | Path, seed: int, leaks: bool) -> str:
         return {
             "spatial": "spatial: by longitude, so neighbouring tiles are kept apart (torchgeo)",
             "google": f"google: a published random split; {LEAKAGE}",
-        }.get(str(split), f"the lists in {split}")
+        }.get(str(split), f"the lists in {split}; whether they keep neighbours apart isn't known")
     return f"random, seed {seed}" + (f"; {LEAKAGE}" if leaks else "")
 
 
-def _published_split(published: Published) -> Split:
+def _published_split(published: Published) -> Lists:
     folder = cache_dir() / "splits"
     paths = [folder / file for file in published.files]
     for path in paths:
@@ -114,7 +114,7 @@ def _published_split(published: Published) -> Split:
     return parts
 
 
-def random_split(names: Sequence[str], seed: int) -> Split:
+def random_split(names: Sequence[str], seed: int) -> Lists:
     """The study's split: a fifth for testing, then a fifth of the rest for validation.
 
     By name, so it is the same in whatever order the pictures are stored.
@@ -125,7 +125,7 @@ def random_split(names: Sequence[str], seed: int) -> Split:
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
 
-def check_split(split: Split, classes: Mapping[str, str], source: str) -> None:
+def check_split(split: Lists, classes: Mapping[str, str], source: str) -> None:
     """Check lists of names against the pictures there are.
 
     Args:
@@ -157,7 +157,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def read_lists(paths: Sequence[Path]) -> Split:
+def read_lists(paths: Sequence[Path]) -> Lists:
     """Read the names of `train`, `val` and `test`, one a line.
 
     Raises:

@@ -5,13 +5,13 @@ from keras import layers
 
 from tfmodels.models.initializers import torch_init
 from tfmodels.models.normalization import LocalResponseNormalization
-from tfmodels.settings import check_image_size
+from tfmodels.settings import ARCHITECTURES, check_image_size
 
 
 def alexnet(
     input_shape: tuple[int, int, int] = (64, 64, 3),
     classes: int = 10,
-    image_size: int = 96,
+    image_size: int = ARCHITECTURES["alexnet"].image_size,
     dropout: float = 0.5,
 ) -> keras.Model:
     """Build AlexNet as torchvision has it: 64-192-384-256-256 filters, 4096-4096 units.
@@ -58,7 +58,7 @@ def alexnet(
 def alexnet_bvlc(
     input_shape: tuple[int, int, int] = (64, 64, 3),
     classes: int = 10,
-    image_size: int = 131,
+    image_size: int = ARCHITECTURES["alexnet-bvlc"].image_size,
     dropout: float = 0.5,
 ) -> keras.Model:
     """Build the AlexNet of 2012 as Caffe's reference model (bvlc_alexnet) has it.

@@ -3,13 +3,13 @@
 import keras
 from keras import layers
 
-from tfmodels.settings import check_image_size
+from tfmodels.settings import ARCHITECTURES, check_image_size
 
 
 def mobilenetv2(
     input_shape: tuple[int, int, int] = (64, 64, 3),
     classes: int = 10,
-    image_size: int = 96,
+    image_size: int = ARCHITECTURES["mobilenetv2"].image_size,
     dropout: float = 0.2,
 ) -> keras.Model:
     """Build MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), width 1.0.

@@ -11,16 +11,15 @@ import h5py
 import keras
 import numpy as np
 
-from tfmodels.errors import RunError
-
 
 def read_h5(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
     """Read a weights file of a model, or of the one model nested in it, by `layer/weight`.
 
-    What the model has no layer for keeps its name in the file, to be reported.
+    What the model has no layer for keeps its name in the file, to be reported; the state of an
+    optimizer is left out.
 
     Raises:
-        RunError: the file is missing or damaged, or holds no Keras weights.
+        Exception: of many kinds, where the file is missing or damaged.
     """
     stored: dict[str, np.ndarray] = {}
 
@@ -28,13 +27,9 @@ def read_h5(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
         if isinstance(item, h5py.Dataset) and "/seed_generator/" not in name:
             stored[name] = item[()]
 
-    try:
-        with h5py.File(path) as file:
-            file.visititems(collect)
-    except OSError as error:
-        raise RunError(
-            f"{path} can't be read as an HDF5 file ({error}): is it complete?"
-        ) from error
+    with h5py.File(path) as file:
+        file["layers"].visititems(collect)
+    stored = {f"layers/{name}": value for name, value in stored.items()}
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if nested and not any("/functional/" in name for name in stored):
         (model,) = nested

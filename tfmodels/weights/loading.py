@@ -1,13 +1,15 @@
 """Where a network's weights come from: ImageNet's by download, or a file of any of five kinds."""
 
+import contextlib
+import errno
+import shutil
+import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from tfmodels.download import cache_dir, download
@@ -19,6 +21,7 @@ from tfmodels.weights.setting import set_weights
 from tfmodels.weights.torch_checkpoint import read_checkpoint
 
 TORCHVISION = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+TORCHVISION_SIZE = 250_000_000  # bytes, and as many when converted
 TORCHVISION_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
 
 
@@ -35,71 +38,68 @@ def load_weights(model: keras.Model, source: str) -> None:
             `.weights.h5` file.
 
     Raises:
-        UsageError: no kind of file that can be read, or no download for this network.
+        UsageError: the file's dense layers are for another image size.
         RunError: the weights can't be had, are damaged, or don't fit; none is set then.
     """
-    if source == "none":
-        return
     if source == "imagenet":
         _load_imagenet(model)
-    else:
+    elif source != "none":
         path = Path(source)
-        set_weights(model, _reader(path)(path, model), path)
+        arrays = _read(path, model)
+        rows = arrays.get("dense1/kernel", np.empty(0)).shape[0]
+        if (
+            model.name == "alexnet_bvlc"
+            and rows == 9216 != model.get_layer("features").output.shape[1]
+        ):
+            raise UsageError(f"{path} holds dense layers for 227 pixels: add --image-size 227")
+        set_weights(model, arrays, path)
 
 
-def _reader(path: Path) -> Callable[[Path, keras.Model], dict[str, np.ndarray]]:
-    readers: dict[str, Callable[[Path, keras.Model], dict[str, np.ndarray]]] = {
-        ".pth": lambda path, _: from_torchvision(read_checkpoint(path)),
-        ".safetensors": lambda path, _: from_torchvision(_read_safetensors(path)),
-        ".npz": lambda path, _: from_torchvision(_read_npz(path)),
-        ".npy": lambda path, _: read_bvlc(path),
-        ".weights.h5": read_h5,
-    }
-    for ending, reader in readers.items():
-        if path.name.endswith(ending):
-            return reader
-    raise UsageError(f"--weights is {path}: it must end in one of {', '.join(readers)}")
+READERS: dict[str, Callable[[Path, keras.Model], dict[str, np.ndarray]]] = {
+    ".pth": lambda path, _: from_torchvision(read_checkpoint(path)),
+    ".safetensors": lambda path, _: from_torchvision(safetensors.numpy.load_file(path)),
+    ".npz": lambda path, _: from_torchvision(_read_npz(path)),
+    ".npy": lambda path, _: read_bvlc(path),
+    ".weights.h5": read_h5,
+}
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
+    reader = next(reader for ending, reader in READERS.items() if path.name.endswith(ending))
     try:
-        return safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path} can't be read as safetensors ({error})") from error
+        return reader(path, model)
+    except RunError:
+        raise
+    except Exception as error:  # a damaged file can raise anything
+        raise RunError(
+            f"{path} can't be read ({type(error).__name__}: {error}): is it complete?"
+        ) from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise RunError(f"{path} can't be read as a .npz file ({error})") from error
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _load_imagenet(model: keras.Model) -> None:
-    if model.name == "alexnet_bvlc":
-        raise UsageError(
-            "--weights imagenet has no download for alexnet-bvlc: name a file, such as "
-            "bvlc_alexnet.npy, or use --model alexnet"
-        )
     try:
         if model.name == "alexnet":
             path = torchvision_weights()
-            set_weights(model, read_h5(path, model), path)
         else:
             backbone = model.get_layer("mobilenetv2")
-            pretrained = keras.applications.MobileNetV2(
-                input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet"
-            )
+            with contextlib.redirect_stdout(sys.stderr):  # Keras' progress
+                pretrained = keras.applications.MobileNetV2(
+                    input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet"
+                )
             backbone.set_weights(pretrained.get_weights())
-    except RunError:
-        raise
+            return
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise RunError(
-            f"the ImageNet weights of {model.name} could not be downloaded "
-            f"({type(error).__name__}: {error}): connect to the network, or name a file that "
-            "holds them with --weights"
+            f"the ImageNet weights of {model.name} could not be had ({type(error).__name__}: "
+            f"{error}): connect to the network, name a file with --weights, or delete a half "
+            "file in ~/.keras/models"
         ) from error
+    set_weights(model, _read(path, model), path)
 
 
 def torchvision_weights() -> Path:
@@ -109,11 +109,14 @@ def torchvision_weights() -> Path:
 
     Raises:
         RunError: the download broke off or isn't the right file.
-        OSError: it failed.
+        OSError: it failed, or there is no room for it.
     """
     kept = cache_dir() / "weights" / "alexnet-owt-7be5be79.weights.h5"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(kept.parent).free < 2 * TORCHVISION_SIZE:
+            # Found out by HDF5 (h5py 3.14) it would end the process by a segmentation fault.
+            raise OSError(errno.ENOSPC, "less than 500 MB left", str(kept.parent))
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             checkpoint, converted = (
                 Path(folder) / "alexnet.pth",
