@@ -66,7 +66,7 @@ def test_limit_takes_the_first_training_examples_only(sample_dir, sample_data):
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(UsageError, match=r"'mnist' is unknown.*cifar10, sample"):
+    with pytest.raises(UsageError, match=r"'mnist' is unknown.*cifar10 or sample"):
         loading.load_data("mnist")
 
 
