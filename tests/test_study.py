@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from tfmodels import experiments, runs, study
 from tfmodels.errors import RunError, UsageError
-from tfmodels.models.mobilenet import mobilenetv2
+from tfmodels.predictions import Predictions, save_predictions
 from tfmodels.settings import CifarSettings, EurosatSettings
 
 
@@ -103,24 +103,6 @@ def test_table1_finds_a_folder_in_the_way_before_it_trains(tmp_path, sample_dir)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.fixture
-def pretrained(tmp_path, monkeypatch):
-    """Table 3 at the smallest sizes, its weights from a file instead of a download."""
-    weights = tmp_path / "x.weights.h5"
-    mobilenetv2(image_size=32).save_weights(weights)
-    rows = {
-        name: (changes | {"image_size": 67, "model": "mobilenetv2"}, figures)
-        for name, (changes, figures) in study.TABLE3.items()
-    }
-    for number, name in enumerate(study.TABLE3):
-        changes = rows[name][0]
-        changes["gamma"] = 0.1 + number / 100  # else two rows would be one run
-        if changes["weights"] == "imagenet":
-            changes |= {"weights": str(weights), "train": "head"}
-    monkeypatch.setattr(study, "TABLE3", rows)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def test_table3_has_the_studys_settings_and_figures():
     rows = [(c["model"], c["weights"], f[0]) for c, f in study.TABLE3.values()]
     assert rows == [
@@ -132,16 +114,36 @@ def test_table3_has_the_studys_settings_and_figures():
     assert study.FUSION[0] == 97.75
 
 
-def test_table3_fuses_the_pretrained_two(sample_dir, tmp_path, pretrained):
-    settings = EurosatSettings(data="sample", data_dir=str(sample_dir), limit=64, epochs=1)
-    table = study.run_table3(settings, tmp_path / "runs")
-    with (tmp_path / "runs" / "table3.csv").open() as file:
+@pytest.fixture
+def four_runs(tmp_path, random_probabilities):
+    """A folder with what --table3 looks at in four complete runs."""
+    ids, labels = np.array([f"{i}.jpg" for i in range(200)]), np.arange(200) % 10
+    figures = dict.fromkeys(("mean_class_accuracy", "f1", "precision", "recall"), 0.5)
+    for number, (changes, _) in enumerate(study.TABLE3.values()):
+        settings = EurosatSettings(**changes)
+        run = tmp_path / settings.run_name()
+        run.mkdir()
+        config = {"ended": "now", "settings": dataclasses.asdict(settings)}
+        runs.write_json(run / "config.json", config)
+        runs.write_json(run / "metrics.json", {"test": figures})
+        probabilities = random_probabilities(200, 10, seed=number)
+        probabilities[labels == number, number] += 2  # each knows one class
+        predictions = Predictions(ids, labels, probabilities)
+        classes = tuple("abcdefghij")
+        save_predictions(run / "predictions.npz", {"test": predictions}, classes)
+    return tmp_path
+
+
+def test_table3_of_four_complete_runs_fuses_the_pretrained_two(four_runs, run_eurosat_script):
+    done = run_eurosat_script("--table3", "--out", four_runs)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("complete already") == 4
+    assert done.stdout == (four_runs / "table3.md").read_text()
+    with (four_runs / "table3.csv").open() as file:
         rows = {row["network"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*study.TABLE3, "late fusion of the pretrained two"]
-    assert (tmp_path / "runs" / "table3.md").read_text() == table + "\n"
-    members = [
-        np.load(tmp_path / "runs" / rows[name]["run"] / "predictions.npz") for name in study.FUSED
-    ]
+    assert rows["AlexNet"]["F1"] == "50.00"
+    members = [np.load(four_runs / rows[name]["run"] / "predictions.npz") for name in study.FUSED]
     total = members[0]["test_probabilities"] + members[1]["test_probabilities"]
     expected = balanced_accuracy_score(members[0]["test_labels"], total.argmax(axis=1))
     fused = rows["late fusion of the pretrained two"]
@@ -149,11 +151,11 @@ def test_table3_fuses_the_pretrained_two(sample_dir, tmp_path, pretrained):
     assert fused["study's mean class accuracy"] == "97.75"
 
 
-def test_table3_finds_missing_weights_before_it_trains(
-    sample_dir, tmp_path, pretrained, monkeypatch
-):
-    last = list(study.TABLE3)[-1]
-    study.TABLE3[last][0]["weights"] = str(tmp_path / "missing.npz")
+def test_table3_finds_missing_weights_before_it_trains(sample_dir, tmp_path, monkeypatch):
+    changes, figures = study.TABLE3["AlexNet, pretrained"]
+    missing = changes | {"weights": str(tmp_path / "missing.npz")}
+    rows = {"MobileNet": study.TABLE3["MobileNet"], "pretrained": (missing, figures)}
+    monkeypatch.setattr(study, "TABLE3", rows)
     settings = EurosatSettings(data="sample", data_dir=str(sample_dir), limit=64, epochs=1)
     with pytest.raises(RunError, match=r"missing\.npz can't be read"):
         study.run_table3(settings, tmp_path / "runs")

@@ -68,16 +68,6 @@ def test_the_head_alone_and_then_all(run_eurosat_script, flags, weights, tmp_pat
     assert moved(keras.models.load_model(run / "model.keras")) > 0
 
 
-def test_the_same_command_gives_the_same_head(run_eurosat_script, flags, weights, tmp_path):
-    predictions = []
-    for _ in range(2):
-        done = run_eurosat_script(*flags, "--weights", weights, "--train", "head", "--overwrite")
-        assert done.returncode == 0, done.stderr
-        with np.load(tmp_path / "runs" / "run" / "predictions.npz") as saved:
-            predictions.append(saved["test_probabilities"])
-    np.testing.assert_array_equal(*predictions)
-
-
 @pytest.mark.parametrize(
     ("extra", "code", "words"),
     [

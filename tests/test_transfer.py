@@ -69,6 +69,19 @@ def test_the_head_is_that_of_training_with_a_frozen_backbone(land_data, cache, t
     np.testing.assert_allclose(predict(kept, land_data.test), probabilities, atol=1e-5)
 
 
+def test_the_same_seed_gives_the_same_head_and_another_another(land_data, cache):
+    predictions = []
+    for seed in (0, 0, 1):
+        model = network()
+        features = transfer.compute_features(model, land_data)
+        keras.utils.set_random_seed(seed)
+        settings = dataclasses.replace(SETTINGS, seed=seed)
+        transfer.train_head(model, features, land_data, settings)
+        predictions.append(transfer.predict_head(model, features, land_data.test))
+    np.testing.assert_array_equal(predictions[0], predictions[1])
+    assert abs(predictions[0] - predictions[2]).max() > 1e-4
+
+
 def test_features_are_computed_once_for_all_splits_of_a_data_set(sample_dir, cache, monkeypatch):
     computed = []
     compute = transfer._compute
