@@ -17,7 +17,7 @@ from tfmodels.errors import RunError, UsageError
 from tfmodels.models.alexnet import alexnet
 from tfmodels.weights.alexnet import from_torchvision, read_bvlc
 from tfmodels.weights.keras_h5 import read_h5
-from tfmodels.weights.setting import set_weights
+from tfmodels.weights.setting import named_weights, set_weights
 from tfmodels.weights.torch_checkpoint import read_checkpoint
 
 TORCHVISION = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
@@ -38,7 +38,7 @@ def load_weights(model: keras.Model, source: str) -> None:
             `.weights.h5` file.
 
     Raises:
-        UsageError: the file's dense layers are for another image size.
+        UsageError: the file has another ending, or dense layers for another image size.
         RunError: the weights can't be had, are damaged, or don't fit; none is set then.
     """
     if source == "imagenet":
@@ -65,15 +65,17 @@ READERS: dict[str, Callable[[Path, keras.Model], dict[str, np.ndarray]]] = {
 
 
 def _read(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
-    reader = next(reader for ending, reader in READERS.items() if path.name.endswith(ending))
-    try:
-        return reader(path, model)
-    except RunError:
-        raise
-    except Exception as error:  # a damaged file can raise anything
-        raise RunError(
-            f"{path} can't be read ({type(error).__name__}: {error}): is it complete?"
-        ) from error
+    for ending, reader in READERS.items():
+        if path.name.endswith(ending):
+            try:
+                return reader(path, model)
+            except RunError:
+                raise
+            except Exception as error:  # a damaged file can raise anything
+                raise RunError(
+                    f"{path} can't be read ({type(error).__name__}: {error}): get it anew"
+                ) from error
+    raise UsageError(f"{path} holds no weights: it must end in one of {', '.join(READERS)}")
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -85,21 +87,22 @@ def _load_imagenet(model: keras.Model) -> None:
     try:
         if model.name == "alexnet":
             path = torchvision_weights()
+            arrays = _read(path, model)
         else:
+            path = Path("keras.applications")
             backbone = model.get_layer("mobilenetv2")
             with contextlib.redirect_stdout(sys.stderr):  # Keras' progress
                 pretrained = keras.applications.MobileNetV2(
                     input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet"
                 )
-            backbone.set_weights(pretrained.get_weights())
-            return
+            arrays = named_weights(pretrained)
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise RunError(
             f"the ImageNet weights of {model.name} could not be had ({type(error).__name__}: "
             f"{error}): connect to the network, name a file with --weights, or delete a half "
             "file in ~/.keras/models"
         ) from error
-    set_weights(model, _read(path, model), path)
+    set_weights(model, arrays, path)
 
 
 def torchvision_weights() -> Path:
@@ -118,10 +121,8 @@ def torchvision_weights() -> Path:
             # Found out by HDF5 (h5py 3.14) it would end the process by a segmentation fault.
             raise OSError(errno.ENOSPC, "less than 500 MB left", str(kept.parent))
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-            checkpoint, converted = (
-                Path(folder) / "alexnet.pth",
-                Path(folder) / "alexnet.weights.h5",
-            )
+            checkpoint = Path(folder) / "alexnet.pth"
+            converted = Path(folder) / "alexnet.weights.h5"
             download(TORCHVISION, checkpoint, TORCHVISION_SHA256)
             model = alexnet(classes=1000)
             set_weights(model, from_torchvision(read_checkpoint(checkpoint)), checkpoint)

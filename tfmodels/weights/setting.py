@@ -20,7 +20,7 @@ def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Pa
         RunError: names, shapes or counts don't fit; the message lists what is missing, extra
             or of another shape. No weight is changed then.
     """
-    variables = _variables(model)
+    variables = _named_variables(model)
     place = model.layers.index(model.get_layer(BOUNDARY))
     in_head = {f"{layer.name}/{w.name}" for layer in model.layers[place:] for w in layer.weights}
     classifier = {"logits/kernel", "logits/bias"}
@@ -49,11 +49,16 @@ def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Pa
         variables[name].assign(arrays[name])
 
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+def named_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """A model's weights by `layer/weight`, those of nested models too."""
+    return {name: np.array(variable) for name, variable in _named_variables(model).items()}
+
+
+def _named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     found: dict[str, keras.Variable] = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found |= _variables(layer)
+            found |= _named_variables(layer)
         else:
             found |= {f"{layer.name}/{weight.name}": weight for weight in layer.weights}
     return found
