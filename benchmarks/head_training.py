@@ -16,7 +16,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras
-import numpy as np
 
 from tfmodels.data.eurosat import load_eurosat
 from tfmodels.models.mobilenet import mobilenetv2
@@ -61,8 +60,8 @@ def main() -> None:
     pairs = zip(cached.get_weights(), plain.get_weights(), strict=True)
     weights = max(float(abs(a - b).max()) for a, b in pairs)
     outputs = max(float(abs(a - b).max()) for a, b in zip(fast, slow, strict=True))
-    kernel = np.array(cached.get_layer("logits").kernel)
-    moved = float(abs(kernel - np.array(network().get_layer("logits").kernel)).max())
+    kernels = [model.get_layer("logits").get_weights()[0] for model in (cached, network())]
+    moved = float(abs(kernels[0] - kernels[1]).max())
     print(f"pictures: {', '.join(str(len(s)) for s in (data.train, data.val, data.test))}")
     print(
         f"plain {seconds['plain']:.1f} s, cached {seconds['cached']:.1f} s: "

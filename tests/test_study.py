@@ -13,10 +13,11 @@ from tfmodels.settings import CifarSettings, EurosatSettings
 
 @pytest.fixture
 def short_table(monkeypatch):
-    """Table 1 with one epoch instead of ten and two instead of twenty."""
+    """The first, second and last row of Table 1, with a tenth of the epochs."""
     rows = {
         name: (changes | {"epochs": changes.get("epochs", 10) // 10}, figures)
         for name, (changes, figures) in study.TABLE1.items()
+        if name in ("lr 0.001", "lr 0.01", "20 epochs (lr 0.001)")
     }
     monkeypatch.setattr(study, "TABLE1", rows)
 
@@ -52,7 +53,7 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     assert (tmp_path / first.run_name() / "config.json").read_text() == kept
     assert "complete already" in capsys.readouterr().err
     complete = [path for path in tmp_path.iterdir() if path.is_dir()]
-    assert len(complete) == 5
+    assert len(complete) == 3
     assert all(runs.is_complete(path) for path in complete)
     assert (tmp_path / "table1.md").read_text() == table + "\n"
     with (tmp_path / "table1.csv").open() as file:

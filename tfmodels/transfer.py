@@ -24,6 +24,8 @@ from tfmodels.models.parts import backbone, head
 from tfmodels.settings import Settings
 from tfmodels.training import fit
 
+BATCH = 256  # pictures at a time through the backbone
+
 
 @dataclasses.dataclass(frozen=True)
 class Features:
@@ -111,7 +113,7 @@ def compute_features(model: keras.Model, data: ImageData) -> Features:
 def _pictures(data: ImageData) -> Iterator[np.ndarray]:
     """All pictures in batches, in the order train, validation, test."""
     everything = data.train.dataset.concatenate(data.val.dataset).concatenate(data.test.dataset)
-    batches = everything.map(lambda image, label: image).batch(256)
+    batches = everything.map(lambda image, label: image).batch(BATCH)
     return batches.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
 
 
@@ -121,7 +123,9 @@ def _compute(model: keras.Model, data: ImageData, total: int, path: Path) -> Non
     with path.open("wb") as file, tqdm(total=total, desc="features", unit="picture") as progress:
         np.lib.format.write_array_header_1_0(file, header)
         for images in _pictures(data):
-            file.write(model.predict_on_batch(images).astype("<f4").tobytes())
+            full = np.resize(images, (BATCH, *images.shape[1:]))  # the last would be traced anew
+            values = model.predict_on_batch(full)[: len(images)]
+            file.write(values.astype("<f4").tobytes())
             progress.update(len(images))
 
 
