@@ -1,5 +1,7 @@
 """The errors that a user can cause and mend; each message is one line that says what to do."""
 
+from collections.abc import Sequence
+
 
 class RunError(Exception):
     """Something failed that the user can do something about (exit code 1)."""
@@ -11,3 +13,9 @@ class UsageError(RunError, ValueError):
     """A wrong call: a value, name or path that can't be right (exit code 2)."""
 
     exit_code = 2
+
+
+def first_names(names: Sequence[str], most: int = 3) -> str:
+    """The first few names for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -20,7 +20,7 @@ SOURCES = ("data_dir", "archive")  # where data comes from, not what it is
 class Architecture:
     """What the command line has to know of a network of Part 2, before it is built."""
 
-    image_size: int  # the default, chosen on the validation split (docs/RESULTS.md)
+    image_size: int  # the default: what two cores train in minutes an epoch
     smallest: int  # the smallest image size at which no map shrinks to nothing
 
 

@@ -1,6 +1,6 @@
 """Which pictures train, validate and test: lists of names.
 
-Neighbouring tiles of EuroSAT show the same fields. Lists at random, training has seen the
+Neighbouring tiles of EuroSAT show the same fields. Split at random, training has seen the
 surroundings of what is tested, and figures come out too high; the split `spatial` keeps
 tiles apart by longitude.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmodels.download import cache_dir, download
-from tfmodels.errors import RunError, UsageError
+from tfmodels.errors import RunError, UsageError, first_names
 
 LEAKAGE = (
     "neighbouring tiles fall on both sides of it, so the figures are higher than on land never "
@@ -141,20 +141,16 @@ def check_split(split: Lists, classes: Mapping[str, str], source: str) -> None:
     for part, names in split.items():
         unknown = [name for name in names if name not in classes]
         if unknown:
-            raise UsageError(f"{source}: {part} names unknown pictures: {_first(unknown)}")
+            raise UsageError(f"{source}: {part} names unknown pictures: {first_names(unknown)}")
         shared = [name for name in names if name in seen]
         if shared:
-            raise UsageError(f"{source}: {part} and {seen[shared[0]]} share {_first(shared)}")
+            raise UsageError(f"{source}: {part} and {seen[shared[0]]} share {first_names(shared)}")
         seen |= dict.fromkeys(names, part)
         if len(set(names)) < len(names):
             raise UsageError(f"{source}: {part} names a picture twice")
         missing = set(classes.values()) - {classes[name] for name in names}
         if missing:
-            raise UsageError(f"{source}: {part} has no picture of {_first(sorted(missing))}")
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise UsageError(f"{source}: {part} has no picture of {first_names(sorted(missing))}")
 
 
 def read_lists(paths: Sequence[Path]) -> Lists:

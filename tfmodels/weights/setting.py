@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfmodels.errors import RunError
+from tfmodels.errors import RunError, first_names
 from tfmodels.models.parts import BOUNDARY
 
 
@@ -43,7 +43,11 @@ def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Pa
         },
     }
     if any(faults.values()):
-        listed = "; ".join(f"{what}: {_first(names)}" for what, names in faults.items() if names)
+        listed = "; ".join(
+            f"{what}: {first_names(sorted(names), most=8)}"
+            for what, names in faults.items()
+            if names
+        )
         raise RunError(f"{source} doesn't fit {model.name}: {listed}")
     for name in wanted:
         variables[name].assign(arrays[name])
@@ -62,9 +66,3 @@ def _named_variables(model: keras.Model) -> dict[str, keras.Variable]:
         else:
             found |= {f"{layer.name}/{weight.name}": weight for weight in layer.weights}
     return found
-
-
-def _first(names: set[str], most: int = 8) -> str:
-    return ", ".join(sorted(names)[:most]) + (
-        f" and {len(names) - most} more" if len(names) > most else ""
-    )
