@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from tfmodels.data import eurosat, loading, sample
+from tfmodels.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.results import write_results
+from tfmodels.runs import write_json
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,5 +94,58 @@ def random_probabilities():
     def make(n, classes, seed=0):
         values = np.random.default_rng(seed).random((n, classes))
         return (values / values.sum(axis=1, keepdims=True)).astype("float32")
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A function that makes a complete run directory, as of training but without it.
+
+    Its network is right where `skill` outweighs noise; `seed` chooses the noise, not the
+    pictures.
+    """
+    names = ("Forest", "River", "Highway")
+
+    def make(name="run", skill=2.0, seed=0, order_seed=None, **settings):
+        run = tmp_path / name
+        run.mkdir(parents=True)
+        truth, noise = np.random.default_rng(99), np.random.default_rng(seed)
+        splits = {}
+        for split, n in (("val", 120), ("test", 150)):
+            labels = truth.integers(0, 3, n)
+            logits = skill * np.eye(3)[labels] + noise.normal(size=(n, 3))
+            exponentials = np.exp(logits)
+            probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+            order = np.arange(n)
+            if order_seed is not None:
+                np.random.default_rng(order_seed).shuffle(order)
+            ids = np.array([f"{names[label]}_{i}.jpg" for i, label in enumerate(labels)])
+            splits[split] = Predictions(
+                ids[order], labels[order], probabilities[order].astype(np.float32)
+            )
+        save_predictions(run / "predictions.npz", splits, names)
+        test = splits["test"]
+        wrong = test.ids[test.probabilities.argmax(axis=1) != test.labels]
+        save_mistakes(
+            run / "mistakes.npz",
+            wrong,
+            [np.full((4, 4, 3), i, np.uint8) for i in range(len(wrong))],
+        )
+        header = "epoch,lr,loss,accuracy,val_loss,val_accuracy,seconds"
+        (run / "history.csv").write_text(f"{header}\n1,0.1,2,.3,2.1,.2,5\n2,0.1,1,.4,1.1,.3,5\n")
+        settings = {"data": "eurosat", "model": "mobilenetv2", "weights": "none"} | settings
+        config = {
+            "settings": settings,
+            "command": ["train_eurosat.py", "--model", settings["model"]],
+            "dataset": {"name": "eurosat", "version": "2.0.0", "split": "random, seed 0"},
+            "versions": {"keras": "3.15.1"},
+            "hardware": {"processor": "one", "cores": 2},
+            "started": "2026-01-01",
+            "ended": "2026-01-02",
+        }
+        write_json(run / "config.json", config)
+        write_results(run)
+        return run
 
     return make

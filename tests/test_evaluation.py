@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss, log_loss
 
-from tfmodels.evaluation import evaluate, most_confused
+from tfmodels.evaluation import (
+    brier_score,
+    evaluate,
+    expected_calibration_error,
+    most_confused,
+    negative_log_likelihood,
+    reliability,
+)
 
 
 def one_hot(classes, n=3):
@@ -44,3 +52,33 @@ def test_most_confused_pairs_in_words():
     assert most_confused(matrix, names, most=1) == ["dog taken for cat: 7"]
     assert matrix[0][0] == 9
     assert most_confused(np.diag([1, 2, 3]), names) == []
+
+
+def test_scores_of_probabilities_are_scikit_learns(random_probabilities):
+    probabilities = random_probabilities(50, 4).astype("float64")
+    labels = np.arange(50) % 4
+    assert negative_log_likelihood(labels, probabilities) == pytest.approx(
+        log_loss(labels, probabilities)
+    )
+    expected = np.mean([brier_score_loss(labels == k, probabilities[:, k]) for k in range(4)])
+    assert brier_score(labels, probabilities) == pytest.approx(4 * expected)
+    result = evaluate(labels, probabilities, tuple("abcd"))
+    assert result["brier_score"] == brier_score(labels, probabilities)
+
+
+def test_scores_of_a_probability_of_zero_are_finite():
+    assert negative_log_likelihood(np.array([1]), one_hot([0])) == pytest.approx(-np.log(1e-12))
+    assert brier_score(np.array([1]), one_hot([0])) == 2
+    assert brier_score(np.array([0]), one_hot([0])) == 0
+
+
+def test_calibration_error_by_hand():
+    # 10 pictures at confidence 0.7 of which 4 are right, 30 at 0.9 of which 27 are.
+    probabilities = np.repeat([[0.7, 0.3], [0.1, 0.9]], [10, 30], axis=0)
+    labels = np.repeat([0, 1, 0, 1], [4, 6, 3, 27])
+    counts, confidence, accuracy = reliability(labels, probabilities)
+    assert counts[[10, 13]].tolist() == [10, 30]
+    np.testing.assert_allclose(confidence[[10, 13]], [0.7, 0.9])
+    np.testing.assert_allclose(accuracy[[10, 13]], [0.4, 0.9])
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(10 / 40 * 0.3)
+    assert expected_calibration_error(np.array([0]), one_hot([0])) == 0

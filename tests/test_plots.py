@@ -13,18 +13,18 @@ def ink(path):
 def test_loss_curve_of_a_history_file(tmp_path):
     rows = ["epoch,lr,loss,accuracy,val_loss,val_accuracy,seconds", "1,0.1,2,.3,2.1,.2,5"]
     (tmp_path / "one.csv").write_text("\n".join(rows))
-    plots.loss_curve(tmp_path / "one.csv", tmp_path / "one.png")
+    plots.save(plots.loss_curve(tmp_path / "one.csv"), tmp_path / "one.png")
     rows += [f"{epoch},0.01,{2 / epoch},.5,{2.2 / epoch},.4,5" for epoch in range(2, 9)]
     (tmp_path / "eight.csv").write_text("\n".join(rows))
-    plots.loss_curve(tmp_path / "eight.csv", tmp_path / "eight.png")
+    plots.save(plots.loss_curve(tmp_path / "eight.csv"), tmp_path / "eight.png")
     assert 0.005 < ink(tmp_path / "one.png") < ink(tmp_path / "eight.png") < 0.5
 
 
 def test_confusion_matrix_shades_by_the_share_of_the_row(tmp_path):
     names = ("a", "b", "c")
-    plots.confusion_matrix(np.zeros((3, 3), int), names, tmp_path / "empty.png")
-    plots.confusion_matrix(np.eye(3, dtype=int), names, tmp_path / "perfect.png")
-    plots.confusion_matrix(10 * np.eye(3, dtype=int), names, tmp_path / "more.png")
+    perfect = np.eye(3, dtype=int)
+    for name, counts in (("empty", 0 * perfect), ("perfect", perfect), ("more", 10 * perfect)):
+        plots.save(plots.confusion_matrix(counts, names), tmp_path / f"{name}.png")
     dark = {
         name: (imread(tmp_path / f"{name}.png")[..., 0] < 0.2).mean()
         for name in ("empty", "perfect", "more")
@@ -35,8 +35,25 @@ def test_confusion_matrix_shades_by_the_share_of_the_row(tmp_path):
 
 def test_architecture_grows_with_the_layers(tmp_path):
     small = vgg(filters=(4,), block_dropout=(0.1,), dense_units=8)
-    plots.architecture(small, tmp_path / "small.png")
-    plots.architecture(vgg(), tmp_path / "vgg.png")
+    plots.save(plots.architecture(small), tmp_path / "small.png")
+    plots.save(plots.architecture(vgg()), tmp_path / "vgg.png")
     heights = {name: imread(tmp_path / f"{name}.png").shape[0] for name in ("small", "vgg")}
     assert heights["vgg"] > 1.3 * heights["small"]  # 26 layers, not 18
     assert ink(tmp_path / "vgg.png") > 0.3
+
+
+def test_reliability_draws_accuracy_over_confidence():
+    probabilities = np.repeat([[0.7, 0.3], [0.95, 0.05]], [10, 20], axis=0)
+    labels = np.repeat([0, 1, 0], [7, 3, 20])
+    upper, lower = plots.reliability(labels, probabilities).axes
+    np.testing.assert_allclose(upper.lines[1].get_xydata(), [[0.7, 0.7], [0.95, 1.0]])
+    assert sorted(bar.get_height() for bar in lower.patches)[-2:] == [10, 20]
+
+
+def test_svg_to_embed_has_the_colour_of_the_page_and_is_repeatable():
+    labels, probabilities = np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]])
+    drawn = plots.svg(plots.reliability, labels, probabilities)
+    assert drawn.startswith("<svg")
+    assert "fill: currentColor" in drawn
+    assert "#000000" not in drawn
+    assert drawn == plots.svg(plots.reliability, labels, probabilities)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from tfmodels.errors import RunError
-from tfmodels.predictions import Predictions, load_predictions, save_predictions
+from tfmodels.predictions import (
+    Predictions,
+    load_mistakes,
+    load_predictions,
+    save_mistakes,
+    save_predictions,
+)
 
 
 @pytest.fixture
@@ -69,3 +75,39 @@ def test_a_pickle_is_never_run(tmp_path):
         with pytest.raises(RunError):
             load_predictions(path)
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"test_probabilities": np.full((7, 3), np.nan, "float32")},
+            "in test probabilities aren't",
+        ),
+        ({"test_probabilities": np.full((7, 3), 0.3, "float32")}, r"sum to 1 within 0\.001"),
+        ({"test_probabilities": np.tile([1.5, -0.5, 0], (7, 1))}, "are negative, such as those of"),
+        ({"test_probabilities": np.full((7, 2), 0.5)}, r"shape \(7, 2\), for 3 classes"),
+        ({"test_labels": np.arange(7)}, "labels aren't whole numbers from 0 to 2"),
+        ({"test_labels": np.zeros(6, int)}, "7 ids, 6 labels, 7 predictions"),
+        ({"val_ids": np.array(["a"] * 5)}, "in val an id is there twice"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(saved, change, words):
+    path, _ = saved
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, **change})
+    with pytest.raises(RunError, match=words):
+        load_predictions(path)
+
+
+def test_pictures_of_mistakes_are_kept_by_id(tmp_path):
+    pictures = [np.full((2, 3, 3), i, np.uint8) for i in (7, 8)]
+    save_mistakes(tmp_path / "mistakes.npz", np.array(["a", "b"]), pictures)
+    loaded = load_mistakes(tmp_path / "mistakes.npz")
+    assert list(loaded) == ["a", "b"]
+    np.testing.assert_array_equal(loaded["b"], pictures[1])
+    save_mistakes(tmp_path / "mistakes.npz", np.array([], str), [])
+    assert load_mistakes(tmp_path / "mistakes.npz") == {}
+    (tmp_path / "mistakes.npz").write_bytes(b"no")
+    with pytest.raises(RunError, match="can't be read as pictures"):
+        load_mistakes(tmp_path / "mistakes.npz")

@@ -14,7 +14,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_every_flag_is_listed_with_its_default():
     rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
     parsers = [cli.training_parser(part) for part in (cli.CIFAR, cli.EUROSAT)]
-    actions = [action for parser in parsers for action in parser._actions]
+    parsers.append(cli.fusing_parser())
+    actions = [action for parser in parsers for action in parser._actions if action.option_strings]
     assert set(rows) == {action.option_strings[-1] for action in actions}
     for action in actions:
         flag = action.option_strings[-1]

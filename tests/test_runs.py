@@ -5,7 +5,7 @@ from tfmodels.errors import RunError, UsageError
 
 
 def fill(folder):
-    for name in runs.FILES:
+    for name in runs.RESULTS + runs.TRAINED:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text('{"ended": "now"}')
 

@@ -124,11 +124,15 @@ def four_runs(tmp_path, random_probabilities):
         settings = EurosatSettings(**changes)
         run = tmp_path / settings.run_name()
         run.mkdir()
-        config = {"ended": "now", "settings": dataclasses.asdict(settings)}
+        config = {
+            "ended": "now",
+            "settings": dataclasses.asdict(settings),
+            "dataset": {"name": "eurosat", "version": "2.0.0", "split": "random, seed 0"},
+        }
         runs.write_json(run / "config.json", config)
         runs.write_json(run / "metrics.json", {"test": figures})
         probabilities = random_probabilities(200, 10, seed=number)
-        probabilities[labels == number, number] += 2  # each knows one class
+        probabilities[labels == number] = np.eye(10)[number]  # each knows one class
         predictions = Predictions(ids, labels, probabilities)
         classes = tuple("abcdefghij")
         save_predictions(run / "predictions.npz", {"test": predictions}, classes)

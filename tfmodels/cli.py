@@ -18,8 +18,16 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tfmodels.errors import RunError, UsageError
-from tfmodels.runs import check_free, check_writable, run_path
-from tfmodels.settings import NAMED_SPLITS, WEIGHTS, CifarSettings, EurosatSettings, Settings, flag
+from tfmodels.runs import check_free, check_writable, is_complete, run_path
+from tfmodels.settings import (
+    FUSION_METHODS,
+    NAMED_SPLITS,
+    WEIGHTS,
+    CifarSettings,
+    EurosatSettings,
+    Settings,
+    flag,
+)
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -89,6 +97,96 @@ def train(part: Part) -> int:
     return run_script(training_parser(part), command)
 
 
+def fuse() -> int:
+    """The whole of fuse.py: parse, fuse, print. Returns the exit code."""
+
+    def command(args: argparse.Namespace) -> None:
+        if args.all_methods and (args.method != "sum" or args.name is not None):
+            word = "--name" if args.name is not None else "--method"
+            raise UsageError(f"--all-methods makes a table of all methods: leave {word} out")
+        check_writable(args.out)
+        from tfmodels import ensemble
+        from tfmodels.members import find_pretrained, load_members
+
+        runs = args.runs or find_pretrained(args.out)
+        members = load_members(runs)
+        print(f"Fusing {', '.join(map(str, runs))}\n")
+        if args.all_methods:
+            print(ensemble.table_of_methods(members, args.calibrate, args.out))
+            return
+        path = ensemble.fusion_path(args.out, members, args.method, args.calibrate)
+        if args.name is not None:
+            path = run_path(args.out, args.name)
+        print(ensemble.run_fusion(members, args.method, args.calibrate, path, args.overwrite))
+        print(f"run directory: {path}")
+
+    return run_script(fusing_parser(), command)
+
+
+def fusing_parser() -> argparse.ArgumentParser:
+    """The arguments of fuse.py."""
+    parser = _Parser(
+        prog="fuse.py",
+        description="Fuse trained networks by their predictions, and say whether it helps.",
+        epilog="Defaults in brackets. What a run directory holds: README.md.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        type=Path,
+        metavar="RUN",
+        help="run directories, two or more [the newest pretrained two of Part 2]",
+    )
+    parser.add_argument(
+        "--method",
+        choices=FUSION_METHODS,
+        default="sum",
+        help="rule that makes several predictions one [sum]; power, weighted and stacking learn "
+        "from the validation pictures",
+    )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="fit the fusion's confidence to the validation pictures by a temperature",
+    )
+    parser.add_argument(
+        "--all-methods", action="store_true", help="compare all methods in a table, keeping no run"
+    )
+    _add_run_flags(parser)
+    return parser
+
+
+def report() -> int:
+    """The whole of `python -m tfmodels.report`: parse, write, print. Returns the exit code."""
+
+    def command(args: argparse.Namespace) -> None:
+        for run in args.runs:
+            if not is_complete(run):
+                raise UsageError(f"{run} is no complete run directory")
+        path = args.out or (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
+        check_writable(path.parent)
+        from tfmodels.report import write_report
+
+        write_report(args.runs, path)
+        print(f"report: {path}")
+
+    parser = _Parser(
+        prog="python -m tfmodels.report",
+        description="Write one HTML page about a run, or several beside each other.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="file to write [report.html in the run, or here for several]",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return run_script(parser, command)
+
+
 def training_parser(part: Part) -> argparse.ArgumentParser:
     """The arguments of a training script: the settings, where the run goes, and its table."""
     parser = _Parser(
@@ -98,6 +196,12 @@ def training_parser(part: Part) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_settings(parser, part.settings)
+    parser.add_argument(part.table, dest="table", action="store_true", help=part.table_help)
+    _add_run_flags(parser)
+    return parser
+
+
+def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="PATH", help="folder of the runs [runs]"
     )
@@ -105,9 +209,7 @@ def training_parser(part: Part) -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a run directory of the same name"
     )
-    parser.add_argument(part.table, dest="table", action="store_true", help=part.table_help)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:

@@ -1,4 +1,7 @@
-"""What a run was made with and on: versions and hardware, for its config.json."""
+"""What a run was made with and on: versions and hardware, for its config.json.
+
+No TensorFlow here.
+"""
 
 import importlib.metadata
 import os
@@ -6,22 +9,27 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import keras
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+)
 
-PACKAGES = ("keras", "tensorflow", "tensorflow-datasets", "numpy", "scikit-learn", "matplotlib")
 
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    packages = (*PACKAGES, keras.backend.backend())
+def versions(*more: str) -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on; `more` names further ones."""
     return {
         "python": platform.python_version(),
-        **{package: importlib.metadata.version(package) for package in packages},
+        **{package: importlib.metadata.version(package) for package in (*PACKAGES, *more)},
     }
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores this process may use, memory, and the devices Keras sees."""
+    """Processor, cores this process may use, and memory."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),
@@ -29,7 +37,6 @@ def hardware() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "devices": keras.distribution.list_devices(),
     }
 
 

@@ -1,8 +1,8 @@
 """The experiments of both parts, each from settings to run directory."""
 
 import dataclasses
-import datetime
 import functools
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,12 @@ import numpy as np
 from tfmodels import environment, plots
 from tfmodels.data.eurosat import load_eurosat
 from tfmodels.data.loading import ImageData, Split, load_data
-from tfmodels.evaluation import evaluate
 from tfmodels.models.alexnet import alexnet, alexnet_bvlc
 from tfmodels.models.mobilenet import mobilenetv2
 from tfmodels.models.vgg import vgg
-from tfmodels.predictions import Predictions, load_predictions, save_predictions
-from tfmodels.runs import check_free, new_run, write_json
+from tfmodels.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.results import write_results
+from tfmodels.runs import check_free, new_run, now, write_json
 from tfmodels.settings import CifarSettings, EurosatSettings, Settings
 from tfmodels.tables import summary
 from tfmodels.training import predict, train
@@ -102,7 +102,7 @@ def _run(
     build: Build,
     learn: Callable[[keras.Model, ImageData, Path], Predict],
 ) -> str:
-    started = _now()
+    started = now()
     check_free(path, overwrite)
     _make_repeatable(settings)
     data, model = build()
@@ -115,26 +115,18 @@ def _run(
             for name, split in (("val", data.val), ("test", data.test))
         }
         save_predictions(work / "predictions.npz", splits, data.class_names)
-        judge(work)
-        plots.architecture(model, work / "figures" / "architecture.png")
-        write_json(work / "config.json", config | {"ended": _now()})
+        _keep_mistakes(work / "mistakes.npz", data.test, splits["test"].probabilities)
+        (work / "figures").mkdir()
+        plots.save(plots.architecture(model), work / "figures" / "architecture.png")
+        write_json(work / "config.json", config | {"ended": now()})
+        write_results(work)
     return summary(path)
 
 
-def judge(run: Path) -> None:
-    """Write metrics.json and the figures of results, from what the run has saved alone."""
-    splits, class_names = load_predictions(run / "predictions.npz")
-    metrics = {
-        name: evaluate(split.labels, split.probabilities, class_names)
-        for name, split in splits.items()
-    }
-    write_json(run / "metrics.json", metrics)
-    figures = run / "figures"
-    figures.mkdir(exist_ok=True)
-    plots.loss_curve(run / "history.csv", figures / "loss_curve.png")
-    plots.confusion_matrix(
-        metrics["test"]["confusion_matrix"], class_names, figures / "confusion_matrix.png"
-    )
+def _keep_mistakes(path: Path, split: Split, probabilities: np.ndarray) -> None:
+    wrong = probabilities.argmax(axis=1) != split.labels
+    pictures = (image for image, _ in split.dataset.as_numpy_iterator())
+    save_mistakes(path, split.ids[wrong], list(itertools.compress(pictures, wrong)))
 
 
 def _make_repeatable(settings: Settings) -> None:
@@ -159,10 +151,6 @@ def _describe(settings: Settings, data: ImageData, model: keras.Model) -> dict[s
         },
         "model": {"name": model.name, "parameters": model.count_params()},
         "backend": keras.backend.backend(),
-        "versions": environment.versions(),
-        "hardware": environment.hardware(),
+        "versions": environment.versions(*{keras.backend.backend()} - {"tensorflow"}),
+        "hardware": environment.hardware() | {"devices": keras.distribution.list_devices()},
     }
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

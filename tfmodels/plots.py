@@ -1,20 +1,45 @@
 """The figures of a run, drawn with matplotlib's own objects: no window, no global state."""
 
 import csv
+import io
 import itertools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
+from tfmodels import evaluation
+
+if TYPE_CHECKING:  # importing it loads TensorFlow, which fusing does without
+    import keras
+
 DPI = 150
 
 
-def loss_curve(history: Path, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    figure.savefig(path, dpi=DPI)
+
+
+def svg(draw: Callable[..., Figure], *args: Any) -> str:
+    """What `draw(*args)` draws, as SVG to embed, lines and text in the colour of the page's."""
+    ink = "#010203"
+    colored = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: Any = dict.fromkeys(colored, ink)
+    style |= {"legend.framealpha": 0, "svg.fonttype": "none", "svg.hashsalt": "fixed"}
+    text = io.StringIO()
+    with matplotlib.rc_context(style):
+        draw(*args).savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :].replace(ink, "currentColor")
+
+
+def loss_curve(history: Path) -> Figure:
     """Draw loss and accuracy of both splits per epoch, from a run's history.csv."""
     with history.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -35,10 +60,10 @@ def loss_curve(history: Path, path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=DPI)
+    return figure
 
 
-def confusion_matrix(matrix: Any, class_names: Any, path: Path) -> None:
+def confusion_matrix(matrix: Any, class_names: Any) -> Figure:
     """Draw a confusion matrix: counts, shaded by the share of the true class (row)."""
     counts = np.asarray(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -54,7 +79,24 @@ def confusion_matrix(matrix: Any, class_names: Any, path: Path) -> None:
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
-    figure.savefig(path, dpi=DPI)
+    return figure
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Figure:
+    """Draw accuracy over confidence, and how many pictures had it, of (n,) and (n, classes)."""
+    counts, confidence, accuracy = evaluation.reliability(labels, probabilities)
+    there = counts > 0
+    figure = Figure(figsize=(4.2, 4.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="grey", lw=0.8, ls="--", label="as confident as right")
+    upper.plot(confidence[there], accuracy[there], marker="o", ms=4, label="this network")
+    upper.set(ylabel="share recognised", xlim=(0, 1), ylim=(0, 1.03))
+    upper.grid(alpha=0.3)
+    upper.legend(loc="upper left")
+    edges = np.linspace(0, 1, len(counts) + 1)
+    lower.bar(edges[:-1], counts, width=1 / len(counts), align="edge", alpha=0.7)
+    lower.set(xlabel="confidence", ylabel="pictures", yscale="log")
+    return figure
 
 
 COLORS = {
@@ -65,7 +107,7 @@ COLORS = {
 }
 
 
-def architecture(model: keras.Model, path: Path) -> None:
+def architecture(model: "keras.Model") -> Figure:
     """Draw a model as a column of its layers: name, kind, output shape, parameters.
 
     Layers of one block (`block1_conv1`, `block1_bn1`, ...) share a frame.
@@ -105,10 +147,10 @@ def architecture(model: keras.Model, path: Path) -> None:
         for (x, _, align), text in zip(heads, texts, strict=True):
             axes.text(x, row + 0.45, text, ha=align, va="center", fontsize=9)
     _frame_blocks(axes, [layer.name for layer in model.layers])
-    figure.savefig(path, dpi=DPI)
+    return figure
 
 
-def _describe(layer: keras.Layer) -> str:
+def _describe(layer: "keras.Layer") -> str:
     kind = type(layer).__name__
     config = layer.get_config()
     if "kernel_size" in config:

@@ -5,25 +5,31 @@ directory without that ending is complete, whatever happened. No TensorFlow here
 """
 
 import contextlib
+import datetime
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfmodels.errors import RunError, UsageError
 
-FILES = (
+RESULTS = (  # of every run, a fusion too
     "config.json",
-    "history.csv",
     "predictions.npz",
+    "mistakes.npz",
     "metrics.json",
+    "figures/confusion_matrix.png",
+    "figures/reliability.png",
+    "report.html",
+)
+TRAINED = (  # of a training besides
+    "history.csv",
     "model.keras",
     "best.keras",
     "figures/loss_curve.png",
-    "figures/confusion_matrix.png",
     "figures/architecture.png",
 )
 
@@ -85,13 +91,16 @@ def check_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
+def new_run(
+    path: Path, overwrite: bool = False, files: Sequence[str] = RESULTS + TRAINED
+) -> Iterator[Path]:
     """Make a run: yields the folder to fill, which becomes `path` when the block ends well.
 
     If it ends in an error, the folder is kept if at least one epoch was finished, and the
     error says so; otherwise nothing is left. With `overwrite` the complete run that was there
-    before is removed only when the new one is complete; an incomplete one, at once. The
-    folder is locked, so two processes never fill the same.
+    before is removed only when the new one is complete; an incomplete one, at once. A run that
+    lacks one of `files` doesn't count as complete. The folder is locked, so two processes never
+    fill the same.
 
     Raises:
         UsageError: see `check_free`.
@@ -104,7 +113,7 @@ def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         try:
             yield work
-            missing = [file for file in FILES if not (work / file).is_file()]
+            missing = [file for file in files if not (work / file).is_file()]
             if missing:
                 raise RunError(f"the run lacks {', '.join(missing)}")
             if path.exists():
@@ -155,3 +164,8 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} can't be read ({error}): is it a complete run?") from error
+
+
+def now() -> str:
+    """The time, for a run's start and end."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -14,6 +14,7 @@ NAMED_SPLITS = ("random", "spatial", "google")  # others are folders of lists
 WEIGHTS = ("none", "imagenet")  # others are files, of these kinds:
 WEIGHTS_FILES = (".pth", ".safetensors", ".npz", ".npy", ".weights.h5")
 SOURCES = ("data_dir", "archive")  # where data comes from, not what it is
+FUSION_METHODS = ("sum", "geometric", "power", "weighted", "stacking", "vote")
 
 
 @dataclasses.dataclass(frozen=True)

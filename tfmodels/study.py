@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from tfmodels.errors import UsageError
 from tfmodels.evaluation import FIGURES, evaluate
 from tfmodels.experiments import NETWORKS, run_cifar, run_eurosat
-from tfmodels.fusion import sum_predictions
-from tfmodels.predictions import load_predictions
+from tfmodels.fusion import fuse_sum
+from tfmodels.members import load_members
 from tfmodels.runs import check_free, is_complete, read_json, run_path, write_text
 from tfmodels.settings import SOURCES, CifarSettings, EurosatSettings, Settings, flag
 from tfmodels.tables import csv_table, markdown_table, percent
@@ -70,9 +70,9 @@ def run_table3(settings: EurosatSettings, out: Path, overwrite: bool = False) ->
 
     runs = _run_all(TABLE3, settings, run_eurosat, out, overwrite, check_weights)
     rows = [_row(name, _test(runs[name]), study, runs[name]) for name, (_, study) in TABLE3.items()]
-    loaded = [load_predictions(runs[name] / "predictions.npz") for name in FUSED]
-    fused = sum_predictions([splits["test"] for splits, _ in loaded])
-    figures = evaluate(fused.labels, fused.probabilities, loaded[0][1])
+    members = load_members([runs[name] for name in FUSED])
+    _, labels, probabilities = members.splits["test"]
+    figures = evaluate(labels, fuse_sum(probabilities), members.class_names)
     rows.append(_row("late fusion of the pretrained two", figures, FUSION))
     return _write_table("network", rows, out / "table3")
 

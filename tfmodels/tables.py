@@ -1,4 +1,4 @@
-"""Figures as tables to read: Markdown, in percent."""
+"""Figures as tables to read: Markdown, shares in percent."""
 
 import csv
 import io
@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfmodels.evaluation import FIGURES
+from tfmodels.evaluation import FIGURES, PROBABILISTIC
 from tfmodels.runs import read_json
+
+_FIRST, *_OTHERS = FIGURES.values()
+FIGURE_COLUMNS = (_FIRST, "95 % CI", *_OTHERS, *PROBABILISTIC.values())
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -47,3 +50,42 @@ def summary(run: Path) -> str:
     )
     confused = "; ".join(test["most_confused"]) or "no mistakes"
     return f"{per_class}\n\nMost confused: {confused}\nSplit: {split}\n\n{row}"
+
+
+def fusion_summary(comparison: dict[str, Any]) -> str:
+    """What `ensemble.compare` says: confused pairs, a row of figures each, and the verdict."""
+    figures, intervals, rival = (comparison[key] for key in ("figures", "intervals", "rival"))
+    table = markdown_table(
+        ["run", *FIGURE_COLUMNS],
+        [
+            [name, *figure_cells(row, intervals[name], of_probabilities=name != "oracle")]
+            for name, row in figures.items()
+        ],
+    )
+    confused = (
+        f"Most confused by {name}: {'; '.join(figures[key]['most_confused']) or 'nothing'}"
+        for name, key in ((rival, rival), ("the fusion", "fusion"))
+    )
+    return "\n".join(
+        [
+            table,
+            "",
+            *confused,
+            "",
+            f"Mean class accuracy of the fusion, against {rival} (the best on validation):",
+            comparison["in_words"],
+            "",
+        ]
+    )
+
+
+def figure_cells(
+    figures: dict[str, Any],
+    intervals: dict[str, tuple[float, float]],
+    of_probabilities: bool = True,
+) -> list[str]:
+    """The cells of a row of `FIGURE_COLUMNS`."""
+    first, *others = [percent(figures[key]) for key in FIGURES]
+    low, high = intervals["mean_class_accuracy"]
+    probabilistic = [f"{figures[key]:.4f}" if of_probabilities else "" for key in PROBABILISTIC]
+    return [first, f"{percent(low)} to {percent(high)}", *others, *probabilistic]

@@ -1,0 +1,128 @@
+import csv
+import hashlib
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from tfmodels import ensemble, runs
+from tfmodels.ensemble import compare, fit_rule, fusion_path, run_fusion, table_of_methods
+from tfmodels.errors import UsageError
+from tfmodels.fusion import METHODS, fuse_sum
+from tfmodels.members import load_members
+from tfmodels.predictions import load_mistakes, load_predictions
+
+
+@pytest.fixture
+def members(make_run):
+    return load_members([make_run("first", seed=1), make_run("second", 2.4, 2, order_seed=5)])
+
+
+def test_a_fusion_is_a_run_like_any_other(members, make_run, tmp_path):
+    path = fusion_path(tmp_path, members, "sum", False)
+    text = run_fusion(members, "sum", False, path)
+    assert "points (95 % CI" in text
+    assert runs.is_complete(path)
+    assert all((path / file).is_file() for file in runs.RESULTS)
+    config = runs.read_json(path / "config.json")
+    for told, run in zip(config["members"], members.paths, strict=True):
+        content = (run / "predictions.npz").read_bytes()
+        assert told["sha256"] == hashlib.sha256(content).hexdigest()
+    splits, _ = load_predictions(path / "predictions.npz")
+    _, labels, probabilities = members.splits["test"]
+    np.testing.assert_allclose(splits["test"].probabilities, probabilities.mean(axis=0), atol=1e-6)
+    metrics = runs.read_json(path / "metrics.json")["test"]
+    expected = balanced_accuracy_score(labels, probabilities.sum(axis=0).argmax(axis=1))
+    assert metrics["mean_class_accuracy"] == pytest.approx(expected)
+    again = load_members([path, make_run("third", seed=3)])  # fusions can be fused
+    assert again.splits["test"][2].shape == (2, 150, 3)
+
+
+def test_the_pictures_of_its_mistakes_come_from_its_members(members, tmp_path):
+    run_fusion(members, "sum", False, tmp_path / "fused")
+    test = load_predictions(tmp_path / "fused" / "predictions.npz")[0]["test"]
+    wrong = test.ids[test.probabilities.argmax(axis=1) != test.labels]
+    pictures = load_mistakes(tmp_path / "fused" / "mistakes.npz")
+    assert set(pictures) == set(wrong.tolist())
+    theirs = [load_mistakes(run / "mistakes.npz") for run in members.paths]
+    for id, picture in pictures.items():
+        assert any((picture == known[id]).all() for known in theirs if id in known)
+
+
+def test_the_rival_is_the_best_on_validation_whatever_the_test_says(members):
+    validation = {"first": 0.99, "second": 0.5}
+    for name, run in zip(members.names, members.paths, strict=True):
+        metrics = runs.read_json(run / "metrics.json")
+        metrics["val"]["mean_class_accuracy"] = validation[name]
+        runs.write_json(run / "metrics.json", metrics)
+    told = compare(members, fuse_sum(members.splits["test"][2]))
+    assert told["rival"] == "first"
+    figures = told["figures"]
+    assert told["difference"]["rival"] == figures["first"]["mean_class_accuracy"]
+    assert told["difference"]["accuracy"] == figures["fusion"]["mean_class_accuracy"]
+
+
+def test_the_oracle_is_right_where_any_member_is(members):
+    _, labels, probabilities = members.splits["test"]
+    told = compare(members, fuse_sum(probabilities))
+    right = (probabilities.argmax(axis=2) == labels).any(axis=0)
+    assert told["figures"]["oracle"]["accuracy"] == pytest.approx(right.mean())
+    low, high = told["intervals"]["oracle"]["mean_class_accuracy"]
+    assert low <= told["figures"]["oracle"]["mean_class_accuracy"] <= high
+
+
+def test_what_learns_learns_on_validation_alone(members):
+    before = [fit_rule(members, method)[1] for method in METHODS]
+    members.splits["test"][2][:] = 1 / 3
+    assert [fit_rule(members, method)[1] for method in METHODS] == before
+
+
+def test_calibration_changes_confidence_but_no_class(members):
+    plain, _ = fit_rule(members, "sum")
+    calibrated, learned = fit_rule(members, "sum", calibrate=True)
+    _, _, probabilities = members.splits["test"]
+    assert learned["temperature"] != pytest.approx(1, abs=0.01)
+    np.testing.assert_array_equal(
+        plain(probabilities).argmax(axis=1), calibrated(probabilities).argmax(axis=1)
+    )
+
+
+@pytest.mark.parametrize(("method", "calibrate"), [("weighted", False), ("sum", True)])
+def test_without_common_validation_nothing_can_learn(members, tmp_path, method, calibrate):
+    del members.splits["val"]
+    word = "--calibrate" if calibrate else "--method weighted"
+    with pytest.raises(UsageError, match=f"{word} learns from validation pictures"):
+        run_fusion(members, method, calibrate, tmp_path / "fused")
+    assert not (tmp_path / "fused").exists()
+    run_fusion(members, "sum", False, tmp_path / "fused")
+    assert list(runs.read_json(tmp_path / "fused" / "metrics.json")) == ["test"]
+
+
+def test_the_path_names_the_members_whatever_their_order(members, tmp_path):
+    path = fusion_path(tmp_path, members, "sum", True)
+    assert path.name.startswith("eurosat_fusion_sum_")
+    assert path.name.endswith("_calibrated")
+    turned = load_members(members.paths[::-1])
+    assert fusion_path(tmp_path, turned, "sum", True) == path
+
+
+def test_a_table_of_all_methods(members, tmp_path):
+    table = table_of_methods(members, False, tmp_path)
+    assert (tmp_path / "fusion_methods.md").read_text() == table + "\n"
+    with (tmp_path / "fusion_methods.csv").open() as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [*METHODS, "first", "second", "oracle"]
+    _, labels, probabilities = members.splits["val"]
+    on_validation = balanced_accuracy_score(labels, fuse_sum(probabilities).argmax(axis=1))
+    assert rows["sum"]["on validation"] == f"{100 * on_validation:.2f}"
+    for method in METHODS:
+        rule, _ = fit_rule(members, method)
+        figures = compare(members, rule(members.splits["test"][2]))["figures"]["fusion"]
+        accuracy = f"{100 * figures['mean_class_accuracy']:.2f}"
+        assert rows[method]["mean class accuracy"] == accuracy
+
+
+def test_the_learning_methods_are_those_that_need_validation(members):
+    _, labels, probabilities = members.splits["val"]
+    learned = {name for name, fit in METHODS.items() if fit(probabilities, labels)[1]}
+    assert learned == set(ensemble.LEARNING)

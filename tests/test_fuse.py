@@ -1,0 +1,60 @@
+"""fuse.py and the report's command, as their users start them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def start(*args, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, *map(str, args)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_alone_it_fuses_the_newest_pretrained_two(make_run, tmp_path):
+    make_run("mobile", model="mobilenetv2", weights="imagenet", seed=1)
+    make_run("alex", model="alexnet", weights="imagenet", seed=2)
+    done = start("fuse.py", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Fusing {tmp_path / 'mobile'}, {tmp_path / 'alex'}\n")
+    assert "Most confused by the fusion: " in done.stdout
+    run = done.stdout.splitlines()[-1].removeprefix("run directory: ")
+    again = start("fuse.py", "--out", tmp_path)
+    assert again.returncode == 2
+    assert again.stderr == (
+        f"fuse.py: {run} exists: name another with --name, or add --overwrite\n"
+    )
+    both = tmp_path / "both.html"
+    report = start(
+        "-m", "tfmodels.report", run, tmp_path / "mobile", "--out", tmp_path / "both.html"
+    )
+    assert report.returncode == 0, report.stderr
+    assert "alex" in both.read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            (),
+            "no complete run of a pretrained MobileNetV2: make one with python train_eurosat",
+        ),
+        (("nowhere", "elsewhere"), "nowhere is no complete run directory"),
+        (("--all-methods", "--method", "vote"), "leave --method out"),
+        (("--method", "mean"), "invalid choice: 'mean'"),
+    ],
+)
+def test_a_wrong_call_is_one_line(tmp_path, args, words):
+    done = start(ROOT / "fuse.py", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_fusing_does_not_load_tensorflow():
+    code = "import sys, tfmodels.ensemble; print('tensorflow' in sys.modules)"
+    assert start("-c", code).stdout == "False\n"

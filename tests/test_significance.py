@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn.metrics import f1_score, precision_score, recall_score
+
+from tfmodels.significance import Comparison, bootstrap, interval, mcnemar
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    labels = np.zeros(100, int)
+    first, second = np.zeros(100, int), np.zeros(100, int)
+    first[:3], second[10:22] = 1, 1  # the first alone is right on 12, the second alone on 3
+    assert mcnemar(labels, first, second) == pytest.approx(2 * binom.cdf(3, 15, 0.5))
+    assert mcnemar(labels, second, first) == mcnemar(labels, first, second)
+    assert mcnemar(labels, first, first) == 1
+
+
+def plain_bootstrap(labels, predicted, resamples, seed):
+    """The textbook's way: draw pictures."""
+    rng = np.random.default_rng(seed)
+    scores = (recall_score, f1_score, precision_score)
+    how = {"average": "macro", "labels": range(3), "zero_division": 0}
+    draws = [rng.integers(0, len(labels), len(labels)) for _ in range(resamples)]
+    rows = [
+        [[score(labels[drawn], said[drawn], **how) for score in scores] for said in predicted]
+        for drawn in draws
+    ]
+    return np.array(rows).transpose(2, 1, 0)  # figures, classifiers, resamples
+
+
+def test_the_bootstrap_draws_what_drawing_pictures_does():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)
+    predicted = [
+        np.where(rng.random(60) < skill, labels, rng.integers(0, 3, 60)) for skill in (0.5, 0.8)
+    ]
+    ours = bootstrap(labels, predicted, 3, resamples=4000)
+    plain = plain_bootstrap(labels, predicted, 600, seed=1)
+    for key, values in zip(("mean_class_accuracy", "f1", "precision"), plain, strict=True):
+        np.testing.assert_allclose(ours[key].mean(axis=1), values.mean(axis=1), atol=0.01)
+        np.testing.assert_allclose(ours[key].std(axis=1), values.std(axis=1), atol=0.006)
+    paired = ours["f1"][1] - ours["f1"][0]
+    assert paired.std() == pytest.approx((plain[1, 1] - plain[1, 0]).std(), abs=0.008)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    covered = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(300) % 3
+        right = rng.random(300) < 0.8
+        predicted = np.where(right, labels, (labels + 1) % 3)
+        accuracies = bootstrap(labels, [predicted], 3, resamples=500, seed=seed)
+        low, high = interval(accuracies["mean_class_accuracy"][0])
+        covered.append(low <= 0.8 <= high)
+    assert 0.90 <= np.mean(covered) <= 0.985
+
+
+def test_the_same_seed_gives_the_same_resamples():
+    labels = np.arange(30) % 3
+    draws = [bootstrap(labels, [labels // 2], 3, 50, seed)["f1"] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
+def test_the_verdict_in_words():
+    comparison = Comparison(0.9775, 0.9744, -0.0002, 0.0064, 0.07, 5400)
+    assert comparison.in_words() == (
+        "97.75 % against 97.44 %: +0.31 points (95 % CI -0.02 to +0.64), McNemar p = 0.07: "
+        "not a significant gain on 5,400 pictures"
+    )
+    lost = Comparison(0.9, 0.95, -0.07, -0.03, 0.001, 100)
+    assert lost.in_words().endswith("McNemar p = 0.001: a significant loss on 100 pictures")

@@ -1,0 +1,137 @@
+"""Runs to be fused: found, read, checked to fit together, and brought into one order.
+
+No TensorFlow here: saved predictions are all that it takes.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfmodels.errors import RunError, UsageError
+from tfmodels.predictions import Predictions, align, load_predictions
+from tfmodels.runs import is_complete, read_json
+
+FAMILIES = {"MobileNetV2": ("mobilenetv2",), "AlexNet": ("alexnet", "alexnet-bvlc")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Members:
+    """Runs that can be fused, brought into one order of pictures.
+
+    `names`, `paths` and `configs` of each; per split, ids (n,), labels (n,) and probabilities
+    (n_models, n, classes). Without `val` where they weren't validated on the same pictures.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    checksums: tuple[str, ...]
+    config: dict[str, Any]  # of the first
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def find_pretrained(out: Path) -> list[Path]:
+    """The newest complete pretrained MobileNetV2 and AlexNet runs on EuroSAT in a folder.
+
+    Raises:
+        UsageError: there is none of one of them; the message says how to make it.
+    """
+    complete = [run for run in sorted(out.glob("*/")) if is_complete(run)]
+    configs = {run: read_json(run / "config.json") for run in complete}
+    found = []
+    for family, models in FAMILIES.items():
+        runs = [
+            run
+            for run, config in configs.items()
+            if config["settings"].get("model") in models
+            and config["settings"]["weights"] != "none"
+            and config["settings"]["data"] == "eurosat"
+        ]
+        if not runs:
+            raise UsageError(
+                f"{out} holds no complete run of a pretrained {family}: make one with "
+                f"python train_eurosat.py --model {models[0]} --weights imagenet, or name the runs"
+            )
+        found.append(max(runs, key=lambda run: configs[run]["ended"]))
+    return found
+
+
+def load_members(runs: Sequence[Path]) -> Members:
+    """Read runs and check that they can be fused.
+
+    Raises:
+        UsageError: fewer than two, one twice or incomplete, or they don't fit together.
+        RunError: a file is missing or damaged.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"{runs[0]} alone can't be fused: name two runs or more")
+    for run in runs:
+        if not run.is_dir() or not is_complete(run):
+            raise UsageError(f"{run} is no complete run directory")
+    short = [run.resolve().name for run in runs]
+    names = tuple(str(run) if short.count(run.name) > 1 else run.resolve().name for run in runs)
+    checksums = tuple(_checksum(run / "predictions.npz") for run in runs)
+    for i, checksum in enumerate(checksums):
+        if checksum in checksums[:i]:
+            twin = runs[checksums.index(checksum)]
+            raise UsageError(f"{runs[i]} and {twin} are the same run, or have the same predictions")
+    configs = [read_json(run / "config.json") for run in runs]
+    loaded = [load_predictions(run / "predictions.npz") for run in runs]
+    _check_alike(names, configs, [class_names for _, class_names in loaded])
+    for name, (held, _) in zip(names, loaded, strict=True):
+        if "test" not in held:
+            raise RunError(f"{name} has no predictions of test pictures: make the run anew")
+    splits = {"test": align(_named(names, loaded, "test"))}
+    if all("val" in held and _same_ids(held, loaded[0][0]) for held, _ in loaded):
+        splits["val"] = align(_named(names, loaded, "val"))
+    return Members(names, tuple(runs), checksums, configs[0], loaded[0][1], splits)
+
+
+def _named(names: Sequence[str], loaded: Sequence[Any], split: str) -> dict[str, Predictions]:
+    return {name: splits[split] for name, (splits, _) in zip(names, loaded, strict=True)}
+
+
+def _same_ids(held: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
+    return "val" in other and np.array_equal(np.sort(held["val"].ids), np.sort(other["val"].ids))
+
+
+def _check_alike(
+    names: Sequence[str], configs: Sequence[dict[str, Any]], classes: Sequence[tuple[str, ...]]
+) -> None:
+    def told(i: int) -> dict[str, Any]:
+        dataset = configs[i]["dataset"]
+        return {
+            "classes": classes[i],
+            "data": dataset["name"],
+            "version": dataset["version"],
+            "split": dataset["split"],
+        }
+
+    first = told(0)
+    for i in range(1, len(names)):
+        for key, value in told(i).items():
+            if value != first[key]:
+                raise UsageError(
+                    f"{names[i]} has {key} {_differing(value, first[key])}, {names[0]} has "
+                    f"{_differing(first[key], value)}: they can't be fused"
+                )
+
+
+def _differing(value: Any, other: Any) -> str:
+    """A value for a message; of class names the first few that the other lacks or has elsewhere."""
+    if isinstance(value, str):
+        return value
+    pairs = [(i, name) for i, name in enumerate(value) if name not in other[i : i + 1]]
+    return ", ".join(f"{i} {name}" for i, name in pairs[:3]) or f"{len(value)} in all"
+
+
+def _checksum(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: make the run anew") from error
