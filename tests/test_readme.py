@@ -40,7 +40,7 @@ def test_the_five_lines_of_python_work(sample_dir, monkeypatch, capsys):
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in block.splitlines() if line]) == 5
     exec(compile(block, "README.md", "exec"), {})
-    assert float(capsys.readouterr().out.splitlines()[-1]) > 0.9
+    assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))

@@ -39,7 +39,10 @@ def write_report(runs: Sequence[Path], path: Path) -> None:
         RunError: a file of a run is missing or damaged.
     """
     described = [_describe(run) for run in runs]
-    rows = [row for run in described for row in run["rows"]]
+    rows: list[dict[str, Any]] = []
+    for row in (row for run in described for row in run["rows"]):
+        if row["test"] not in [known["test"] for known in rows]:  # a member may be named as well
+            rows.append(row)
     page = _TEMPLATES.get_template("report.html").render(
         title=" and ".join(run["name"] for run in described[:3]),
         runs=described,
