@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tfmodels.data import eurosat, loading, sample
+from tfmodels.evaluation import evaluate
 from tfmodels.predictions import Predictions, save_mistakes, save_predictions
-from tfmodels.results import write_results
 from tfmodels.runs import write_json
 
 ROOT = Path(__file__).parent.parent
@@ -100,7 +100,7 @@ def random_probabilities():
 
 @pytest.fixture
 def make_run(tmp_path):
-    """A function that makes a complete run directory, as of training but without it.
+    """A function that makes what reports and fusions read of a run, without training.
 
     Its network is right where `skill` outweighs noise; `seed` chooses the noise, not the
     pictures.
@@ -145,7 +145,11 @@ def make_run(tmp_path):
             "ended": "2026-01-02",
         }
         write_json(run / "config.json", config)
-        write_results(run)
+        metrics = {
+            name: evaluate(split.labels, split.probabilities, names)
+            for name, split in splits.items()
+        }
+        write_json(run / "metrics.json", metrics)
         return run
 
     return make

@@ -22,7 +22,7 @@ def networks(n_models=3, n=60, classes=4, seed=0, skill=1.0):
 
 
 several = st.builds(networks, st.integers(2, 4), seed=st.integers(0, 10**6))
-quickly = settings(max_examples=25, deadline=None)
+quickly = settings(max_examples=10, deadline=None)
 
 
 def accuracy(probabilities, labels):

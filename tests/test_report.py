@@ -37,9 +37,17 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-def page_of(*paths, out):
-    write_report(paths, out)
+def page_of(*runs, out):
+    write_report(runs, out)
     return Page(out.read_text())
+
+
+@pytest.fixture
+def run(make_run):
+    """A run with its report."""
+    run = make_run(skill=1.0, seed=1)
+    write_report([run], run / "report.html")
+    return run
 
 
 def test_it_is_one_page_that_needs_nothing_else(make_run, tmp_path):
@@ -50,8 +58,7 @@ def test_it_is_one_page_that_needs_nothing_else(make_run, tmp_path):
     assert "url(http" not in (tmp_path / "report.html").read_text()
 
 
-def test_it_holds_the_figures_of_the_run(make_run):
-    run = make_run(seed=1)
+def test_it_holds_the_figures_of_the_run(run):
     page = Page((run / "report.html").read_text())
     test = runs.read_json(run / "metrics.json")["test"]
     assert f"{100 * test['mean_class_accuracy']:.2f}" in page.text
@@ -62,8 +69,7 @@ def test_it_holds_the_figures_of_the_run(make_run):
     assert [int(cell) for cell in cells] == np.ravel(test["confusion_matrix"]).tolist()
 
 
-def test_the_most_confident_mistakes_are_shown_as_pictures(make_run):
-    run = make_run(skill=1.0, seed=1)
+def test_the_most_confident_mistakes_are_shown_as_pictures(run):
     page = Page((run / "report.html").read_text())
     test = load_predictions(run / "predictions.npz")[0]["test"]
     wrong = test.probabilities.argmax(axis=1) != test.labels

@@ -35,7 +35,7 @@ def test_the_bootstrap_draws_what_drawing_pictures_does():
         np.where(rng.random(60) < skill, labels, rng.integers(0, 3, 60)) for skill in (0.5, 0.8)
     ]
     ours = bootstrap(labels, predicted, 3, resamples=4000)
-    plain = plain_bootstrap(labels, predicted, 600, seed=1)
+    plain = plain_bootstrap(labels, predicted, 300, seed=1)
     for key, values in zip(("mean_class_accuracy", "f1", "precision"), plain, strict=True):
         np.testing.assert_allclose(ours[key].mean(axis=1), values.mean(axis=1), atol=0.01)
         np.testing.assert_allclose(ours[key].std(axis=1), values.std(axis=1), atol=0.006)
@@ -50,7 +50,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
         labels = np.arange(300) % 3
         right = rng.random(300) < 0.8
         predicted = np.where(right, labels, (labels + 1) % 3)
-        accuracies = bootstrap(labels, [predicted], 3, resamples=500, seed=seed)
+        accuracies = bootstrap(labels, [predicted], 3, resamples=400, seed=seed)
         low, high = interval(accuracies["mean_class_accuracy"][0])
         covered.append(low <= 0.8 <= high)
     assert 0.90 <= np.mean(covered) <= 0.985
