@@ -118,7 +118,7 @@ def test_a_run_without_pictures_says_so(make_run, tmp_path):
 
 def test_a_damaged_run_is_named_and_leaves_no_report(make_run, tmp_path):
     run = make_run()
-    (run / "metrics.json").write_text("{")
-    with pytest.raises(RunError, match=r"metrics\.json can't be read"):
+    (run / "config.json").write_text("{")
+    with pytest.raises(RunError, match=r"config\.json can't be read"):
         write_report([run], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 from tfmodels import plots
-from tfmodels.evaluation import FIGURES, PROBABILISTIC
+from tfmodels.evaluation import FIGURES, PROBABILISTIC, evaluate
 from tfmodels.predictions import Predictions, load_mistakes, load_predictions
 from tfmodels.runs import read_json, write_text
 from tfmodels.tables import percent
@@ -57,9 +57,9 @@ def write_report(runs: Sequence[Path], path: Path) -> None:
 
 def _describe(run: Path) -> dict[str, Any]:
     config = read_json(run / "config.json")
-    metrics = read_json(run / "metrics.json")
     splits, class_names = load_predictions(run / "predictions.npz")
     test = splits["test"]
+    figures = evaluate(test.labels, test.probabilities, class_names)
     name = run.resolve().name.removesuffix(".incomplete")
     fusion = read_json(run / "fusion.json") if "members" in config else None
     history = run / "history.csv"
@@ -67,11 +67,11 @@ def _describe(run: Path) -> dict[str, Any]:
         "name": name,
         "config": config,
         "settings": config["settings"] | config.get("learned", {}),
-        "test": metrics["test"],
+        "test": figures,
         "class_names": class_names,
-        "matrix": _matrix(metrics["test"]["confusion_matrix"], class_names),
+        "matrix": _matrix(figures["confusion_matrix"], class_names),
         "fusion": fusion,
-        "rows": _rows(name, metrics["test"], fusion),
+        "rows": _rows(name, figures, fusion),
         "curves": plots.svg(plots.loss_curve, history) if history.exists() else "",
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": _mistakes(run, test, class_names),
