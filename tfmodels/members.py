@@ -73,7 +73,9 @@ def load_members(runs: Sequence[Path]) -> Members:
         if not run.is_dir() or not is_complete(run):
             raise UsageError(f"{run} is no complete run directory")
     short = [run.resolve().name for run in runs]
-    names = tuple(str(run) if short.count(run.name) > 1 else run.resolve().name for run in runs)
+    names = tuple(
+        name if short.count(name) == 1 else str(run) for run, name in zip(runs, short, strict=True)
+    )
     checksums = tuple(_checksum(run / "predictions.npz") for run in runs)
     for i, checksum in enumerate(checksums):
         if checksum in checksums[:i]:
