@@ -114,7 +114,7 @@ def test_a_table_of_all_methods(members, tmp_path):
     assert list(rows) == [*METHODS, "first", "second", "oracle"]
     _, labels, probabilities = members.splits["val"]
     on_validation = balanced_accuracy_score(labels, fuse_sum(probabilities).argmax(axis=1))
-    assert rows["sum"]["on validation"] == f"{100 * on_validation:.2f}"
+    assert rows["sum"]["validation (5-fold)"] == f"{100 * on_validation:.2f}"
     for method in METHODS:
         rule, _ = fit_rule(members, method)
         figures = compare(members, rule(members.splits["test"][2]))["figures"]["fusion"]

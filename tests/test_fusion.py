@@ -176,3 +176,14 @@ def test_a_probability_of_zero_does_no_harm():
     for method in METHODS:
         fused = METHODS[method](members, np.array([0, 1]))[0](members)
         np.testing.assert_allclose(fused.sum(axis=1), 1)
+
+
+def test_held_out_pictures_are_fused_by_what_others_taught():
+    members, labels = networks(2, 200)
+    held_out = fusion.fuse_held_out("sum", members, labels)
+    np.testing.assert_array_equal(held_out, fuse_sum(members))
+    noise = networks(4, 100, skill=0)[0]
+    labels = np.random.default_rng(5).integers(0, 4, 100)
+    rule, _ = METHODS["stacking"](noise, labels)
+    assert accuracy(rule(noise), labels) > 0.45  # it fits noise
+    assert accuracy(fusion.fuse_held_out("stacking", noise, labels), labels) < 0.4

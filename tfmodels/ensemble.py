@@ -126,7 +126,8 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
     """Judge every method on the test pictures; writes fusion_methods.md and .csv to a folder.
 
     Returns:
-        The table in Markdown; to choose a method, its second column is the one to look at.
+        The table in Markdown; to choose a method, its second column is the one to look at:
+        each validation picture fused by what the method learned from other ones.
 
     Raises:
         UsageError: the members have no validation pictures in common.
@@ -135,7 +136,8 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
     for method in fusion.METHODS:
         rule, learned = fit_rule(members, method, calibrate)
         _, labels, probabilities = members.splits["val"]
-        on_validation = evaluate(labels, rule(probabilities), members.class_names)
+        held_out = fusion.fuse_held_out(method, probabilities, labels)
+        on_validation = evaluate(labels, held_out, members.class_names)
         comparison = compare(members, rule(members.splits["test"][2]))
         difference = Comparison(**comparison["difference"])
         rows.append(
@@ -153,7 +155,7 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
         cells = figure_cells(row, comparison["intervals"][name], name != "oracle")
         rows.append([name, "", *cells, "", "", ""])
     against = f"against {comparison['rival']}"
-    header = ["method", "on validation", *FIGURE_COLUMNS, against, "McNemar p", "learned"]
+    header = ["method", "validation (5-fold)", *FIGURE_COLUMNS, against, "McNemar p", "learned"]
     table = markdown_table(header, rows)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "fusion_methods.md", table + "\n")
@@ -191,7 +193,7 @@ def compare(members: Members, fused: np.ndarray) -> dict[str, Any]:
     classes = len(members.class_names)
     predicted = [member.argmax(axis=1) for member in (*probabilities, fused)]
     anyone = np.any([member == labels for member in predicted[:-1]], axis=0)
-    oracle = np.where(anyone, labels, predicted[-1])
+    oracle = np.where(anyone, labels, predicted[0])
     names = [*members.names, "fusion", "oracle"]
     judged = (*probabilities, fused, np.eye(classes)[oracle])
     figures = {
