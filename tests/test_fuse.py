@@ -28,9 +28,7 @@ def test_alone_it_fuses_the_newest_pretrained_two(make_run, tmp_path):
         f"fuse.py: {run} exists: name another with --name, or add --overwrite\n"
     )
     both = tmp_path / "both.html"
-    report = start(
-        "-m", "tfmodels.report", run, tmp_path / "mobile", "--out", tmp_path / "both.html"
-    )
+    report = start("-m", "tfmodels.report", run, tmp_path / "mobile", "--out", both)
     assert report.returncode == 0, report.stderr
     assert "alex" in both.read_text()
 

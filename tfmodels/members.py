@@ -22,8 +22,9 @@ FAMILIES = {"MobileNetV2": ("mobilenetv2",), "AlexNet": ("alexnet", "alexnet-bvl
 class Members:
     """Runs that can be fused, brought into one order of pictures.
 
-    `names`, `paths` and `configs` of each; per split, ids (n,), labels (n,) and probabilities
-    (n_models, n, classes). Without `val` where they weren't validated on the same pictures.
+    `names`, `paths` and `checksums` of the predictions of each; per split, ids (n,), labels (n,)
+    and probabilities (n_models, n, classes). Without `val` where they weren't validated on the
+    same pictures.
     """
 
     names: tuple[str, ...]
