@@ -150,7 +150,7 @@ def _select_greedily(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
 def _fit_stacking(probabilities: np.ndarray, labels: np.ndarray) -> tuple[Rule, dict[str, Any]]:
     """Multinomial logistic regression on log-probabilities (Wolpert 1992), L2-regularised."""
     classes = probabilities.shape[2]
-    model = LogisticRegression(C=STACKING_C, tol=1e-6, max_iter=5000)
+    model = LogisticRegression(C=STACKING_C, solver="newton-cholesky", tol=1e-6)
     model.fit(_log_features(probabilities), labels)
 
     def rule(probabilities: np.ndarray) -> np.ndarray:

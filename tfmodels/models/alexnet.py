@@ -1,5 +1,7 @@
 """AlexNet, twice: torchvision's single column and Caffe's original two-column one."""
 
+from collections.abc import Callable
+
 import keras
 from keras import layers
 
@@ -17,7 +19,9 @@ def alexnet(
     """Build AlexNet as torchvision has it: 64-192-384-256-256 filters, 4096-4096 units.
 
     After Krizhevsky 2014 (arXiv:1404.5997). With the same weights its outputs equal those of
-    torchvision.models.alexnet to 1e-4 at any size.
+    torchvision.models.alexnet to 1e-4 at any size. Its weights start as He et al. 2015
+    (arXiv:1502.01852) have it for ReLU: from PyTorch's own start, signals fade from layer to
+    layer, and the first epochs are lost (docs/RESULTS.md).
 
     Args:
         input_shape: height, width and channels of the raw pictures, values 0 to 255.
@@ -52,7 +56,9 @@ def alexnet(
     adapt = layers.UpSampling2D if x.shape[1] == 1 else layers.AdaptiveAveragePooling2D
     x = adapt(6, name="adaptive_pool")(x)
     x = layers.Flatten(name="features")(x)
-    return keras.Model(inputs, _head(x, classes, dropout), name="alexnet")
+    return keras.Model(
+        inputs, _head(x, classes, dropout, keras.initializers.HeUniform), name="alexnet"
+    )
 
 
 def alexnet_bvlc(
@@ -92,7 +98,7 @@ def alexnet_bvlc(
     x = _convolution(x, 256, 3, "conv5", groups=2)
     x = layers.MaxPooling2D(3, 2, name="pool5")(x)
     x = layers.Flatten(name="features")(x)
-    return keras.Model(inputs, _head(x, classes, dropout), name="alexnet_bvlc")
+    return keras.Model(inputs, _head(x, classes, dropout, torch_init), name="alexnet_bvlc")
 
 
 def _resized(
@@ -106,15 +112,20 @@ def _convolution(
     x: keras.KerasTensor, filters: int, size: int, name: str, padding: str = "same", **kwargs
 ) -> keras.KerasTensor:
     x = layers.Conv2D(
-        filters, size, padding=padding, kernel_initializer=torch_init(), name=name, **kwargs
+        filters, size, padding=padding, kernel_initializer="he_uniform", name=name, **kwargs
     )(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _head(x: keras.KerasTensor, classes: int, dropout: float) -> keras.KerasTensor:
+def _head(
+    x: keras.KerasTensor,
+    classes: int,
+    dropout: float,
+    init: Callable[[], keras.initializers.Initializer],
+) -> keras.KerasTensor:
     for number in (1, 2):
         x = layers.Dropout(dropout, name=f"dense{number}_dropout")(x)
-        x = layers.Dense(4096, kernel_initializer=torch_init(), name=f"dense{number}")(x)
+        x = layers.Dense(4096, kernel_initializer=init(), name=f"dense{number}")(x)
         x = layers.ReLU(name=f"dense{number}_relu")(x)
     x = layers.Dense(classes, kernel_initializer=torch_init(), name="logits")(x)
     return layers.Softmax(dtype="float32", name="probabilities")(x)
