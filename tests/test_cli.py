@@ -149,7 +149,7 @@ assert not heavy, heavy
 
 def test_a_failed_quiet_import_shows_what_was_held_back(tmp_path):
     (tmp_path / "noisy.py").write_text("import os; os.write(2, b'noise'); import nothing_such")
-    program = "from tfmodels import cli; cli.import_quietly('noisy')"
+    program = "from tfmodels import environment; environment.import_quietly('noisy')"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},

@@ -55,16 +55,16 @@ def test_the_rival_is_the_best_on_validation_whatever_the_test_says(members):
         metrics = runs.read_json(run / "metrics.json")
         metrics["val"]["mean_class_accuracy"] = validation[name]
         runs.write_json(run / "metrics.json", metrics)
-    told = compare(members, fuse_sum(members.splits["test"][2]))
+    told = compare(members, {"fusion": fuse_sum(members.splits["test"][2])})
     assert told["rival"] == "first"
     figures = told["figures"]
-    assert told["difference"]["rival"] == figures["first"]["mean_class_accuracy"]
-    assert told["difference"]["accuracy"] == figures["fusion"]["mean_class_accuracy"]
+    assert told["differences"]["fusion"]["rival"] == figures["first"]["mean_class_accuracy"]
+    assert told["differences"]["fusion"]["accuracy"] == figures["fusion"]["mean_class_accuracy"]
 
 
 def test_the_oracle_is_right_where_any_member_is(members):
     _, labels, probabilities = members.splits["test"]
-    told = compare(members, fuse_sum(probabilities))
+    told = compare(members, {"fusion": fuse_sum(probabilities)})
     right = (probabilities.argmax(axis=2) == labels).any(axis=0)
     assert told["figures"]["oracle"]["accuracy"] == pytest.approx(right.mean())
     low, high = told["intervals"]["oracle"]["mean_class_accuracy"]
@@ -111,13 +111,13 @@ def test_a_table_of_all_methods(members, tmp_path):
     assert (tmp_path / "fusion_methods.md").read_text() == table + "\n"
     with (tmp_path / "fusion_methods.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
-    assert list(rows) == [*METHODS, "first", "second", "oracle"]
+    assert list(rows) == ["first", "second", *METHODS, "oracle"]
     _, labels, probabilities = members.splits["val"]
     on_validation = balanced_accuracy_score(labels, fuse_sum(probabilities).argmax(axis=1))
     assert rows["sum"]["validation (5-fold)"] == f"{100 * on_validation:.2f}"
     for method in METHODS:
         rule, _ = fit_rule(members, method)
-        figures = compare(members, rule(members.splits["test"][2]))["figures"]["fusion"]
+        figures = compare(members, {method: rule(members.splits["test"][2])})["figures"][method]
         accuracy = f"{100 * figures['mean_class_accuracy']:.2f}"
         assert rows[method]["mean class accuracy"] == accuracy
 

@@ -59,6 +59,12 @@ def test_runs_of_the_same_name_are_told_apart(make_run):
     assert load_members(runs).names == tuple(map(str, runs))
 
 
+@pytest.mark.parametrize("name", ["fusion", "sum", "oracle"])
+def test_a_run_named_as_a_row_of_the_table_is_told_apart_from_it(make_run, name):
+    runs = [make_run(name, seed=1), make_run("second", seed=2)]
+    assert load_members(runs).names == (str(runs[0]), "second")
+
+
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [

@@ -87,7 +87,7 @@ def test_a_fusion_stands_beside_its_members(make_run, tmp_path):
     run_fusion(members, "weighted", False, tmp_path / "fused")
     page = Page((tmp_path / "fused" / "report.html").read_text())
     told = runs.read_json(tmp_path / "fused" / "fusion.json")
-    assert told["in_words"] in page.text
+    assert told["differences"]["fusion"]["in_words"] in page.text
     for name in ("first", "second", "oracle"):
         assert name in page.text
     assert "weights" in page.text

@@ -6,17 +6,15 @@ wrong argument answer at once.
 
 import argparse
 import dataclasses
-import importlib
 import os
 import sys
-import tempfile
 import traceback
-import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from tfmodels.environment import import_quietly
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs import check_free, check_writable, is_complete, run_path
 from tfmodels.settings import (
@@ -307,27 +305,3 @@ def _report(prog: str, message: str, error: BaseException, code: int) -> int:
     line = "; ".join([message, *getattr(error, "__notes__", [])])
     print(f"{prog}: {' '.join(line.split())}", file=sys.stderr)
     return code
-
-
-def import_quietly(module: str) -> types.ModuleType:
-    """Import a module that loads TensorFlow, without the start-up log of its C++ parts.
-
-    That log goes straight to file descriptor 2 and can't be turned off by any setting
-    (TensorFlow 2.21); it would bury our own messages. A failed import shows it.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            imported = importlib.import_module(module)
-            importlib.import_module("tensorflow").config.list_physical_devices()  # logs a lot
-            return imported
-        except Exception:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)

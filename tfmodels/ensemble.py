@@ -6,7 +6,7 @@ No TensorFlow here: saved predictions are all that it takes.
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def run_fusion(
     with new_run(path, overwrite, files=(*RESULTS, "fusion.json")) as work:
         save_predictions(work / "predictions.npz", splits, members.class_names)
         _keep_mistakes(work / "mistakes.npz", members, splits["test"])
-        comparison = compare(members, splits["test"].probabilities)
+        comparison = compare(members, {"fusion": splits["test"].probabilities})
         write_json(work / "fusion.json", comparison)
         write_json(work / "config.json", config | {"ended": now()})
         write_results(work)
@@ -132,28 +132,31 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
     Raises:
         UsageError: the members have no validation pictures in common.
     """
-    rows = []
+    on_validation, learned, fused = {}, {}, {}
     for method in fusion.METHODS:
-        rule, learned = fit_rule(members, method, calibrate)
+        rule, learned[method] = fit_rule(members, method, calibrate)
+        fused[method] = rule(members.splits["test"][2])
         _, labels, probabilities = members.splits["val"]
         held_out = fusion.fuse_held_out(method, probabilities, labels)
-        on_validation = evaluate(labels, held_out, members.class_names)
-        comparison = compare(members, rule(members.splits["test"][2]))
-        difference = Comparison(**comparison["difference"])
+        on_validation[method] = evaluate(labels, held_out, members.class_names)
+    comparison = compare(members, fused)
+    rows = []
+    for name, figures in comparison["figures"].items():
+        cells = figure_cells(figures, comparison["intervals"][name], name != "oracle")
+        if name not in fused:
+            rows.append([name, "", *cells, "", "", ""])
+            continue
+        difference = comparison["differences"][name]
         rows.append(
             [
-                method,
-                percent(on_validation["mean_class_accuracy"]),
-                *figure_cells(comparison["figures"]["fusion"], comparison["intervals"]["fusion"]),
-                difference.points(),
-                f"{difference.p:.2g}",
-                ", ".join(f"{key} {np.round(value, 3).tolist()}" for key, value in learned.items()),
+                name,
+                percent(on_validation[name]["mean_class_accuracy"]),
+                *cells,
+                difference["points"],
+                f"{difference['p']:.2g}",
+                ", ".join(f"{key} {np.round(value, 3)}" for key, value in learned[name].items()),
             ]
         )
-    others = {name: row for name, row in comparison["figures"].items() if name != "fusion"}
-    for name, row in others.items():
-        cells = figure_cells(row, comparison["intervals"][name], name != "oracle")
-        rows.append([name, "", *cells, "", "", ""])
     against = f"against {comparison['rival']}"
     header = ["method", "validation (5-fold)", *FIGURE_COLUMNS, against, "McNemar p", "learned"]
     table = markdown_table(header, rows)
@@ -174,54 +177,56 @@ def _keep_mistakes(path: Path, members: Members, fused: Predictions) -> None:
     save_mistakes(path, np.array(known, str), [pictures[id] for id in known])
 
 
-def compare(members: Members, fused: np.ndarray) -> dict[str, Any]:
-    """Judge a fusion on the test pictures beside its members, with statistics.
+def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Judge fusions on the test pictures beside their members, with statistics.
 
-    Its rival is the member with the best mean class accuracy on its validation pictures, so
+    Their rival is the member with the best mean class accuracy on its validation pictures, so
     that no choice is made on the test split. The oracle is right where any member is.
 
     Args:
         members: the runs.
-        fused: probabilities of the test split (n, classes).
+        fused: probabilities of the test split (n, classes), by name of fusion.
 
     Returns:
-        `figures` (name -> as of `evaluate`, of each member, `fusion` and `oracle`), `intervals`
-        (name -> figure -> 95 % bootstrap interval), `rival`, `difference` (with `low`, `high`
-        and `p`) and `in_words`.
+        `figures` (name -> as of `evaluate`, of each member, each fusion and `oracle`),
+        `intervals` (name -> figure -> 95 % bootstrap interval), `rival`, and `differences`
+        (name of fusion -> the fields of `Comparison`, its `points` and `in_words`).
     """
     _, labels, probabilities = members.splits["test"]
     classes = len(members.class_names)
-    predicted = [member.argmax(axis=1) for member in (*probabilities, fused)]
-    anyone = np.any([member == labels for member in predicted[:-1]], axis=0)
-    oracle = np.where(anyone, labels, predicted[0])
-    names = [*members.names, "fusion", "oracle"]
-    judged = (*probabilities, fused, np.eye(classes)[oracle])
-    figures = {
-        name: evaluate(labels, said, members.class_names)
-        for name, said in zip(names, judged, strict=True)
-    }
-    resampled = bootstrap(labels, [*predicted, oracle], classes)
+    judged = {**dict(zip(members.names, probabilities, strict=True)), **fused}
+    anyone = np.any(probabilities.argmax(axis=2) == labels, axis=0)
+    oracle = np.where(anyone, labels, probabilities[0].argmax(axis=1))
+    judged["oracle"] = np.eye(classes)[oracle]
+    figures = {name: evaluate(labels, said, members.class_names) for name, said in judged.items()}
+    predicted = {name: said.argmax(axis=1) for name, said in judged.items()}
+    resampled = bootstrap(labels, list(predicted.values()), classes)
     intervals = {
         name: {key: interval(values[i]) for key, values in resampled.items()}
-        for i, name in enumerate(names)
+        for i, name in enumerate(judged)
     }
-    rival = _best_on_validation(members.paths)
-    accuracies = resampled["mean_class_accuracy"]
-    low, high = interval(accuracies[-2] - accuracies[rival])
-    comparison = Comparison(
-        accuracy=figures["fusion"]["mean_class_accuracy"],
-        rival=figures[names[rival]]["mean_class_accuracy"],
-        low=low,
-        high=high,
-        p=mcnemar(labels, predicted[-1], predicted[rival]),
-        pictures=len(labels),
-    )
+    rival = members.names[_best_on_validation(members.paths)]
+    accuracies = dict(zip(judged, resampled["mean_class_accuracy"], strict=True))
+    differences = {}
+    for name in fused:
+        low, high = interval(accuracies[name] - accuracies[rival])
+        comparison = Comparison(
+            accuracy=figures[name]["mean_class_accuracy"],
+            rival=figures[rival]["mean_class_accuracy"],
+            low=low,
+            high=high,
+            p=mcnemar(labels, predicted[name], predicted[rival]),
+            pictures=len(labels),
+        )
+        differences[name] = dataclasses.asdict(comparison) | {
+            "points": comparison.points(),
+            "in_words": comparison.in_words(),
+        }
     return {
         "figures": figures,
         "intervals": intervals,
-        "rival": names[rival],
-        "difference": dataclasses.asdict(comparison),
-        "in_words": comparison.in_words(),
+        "rival": rival,
+        "differences": differences,
     }
 
 

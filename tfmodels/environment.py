@@ -1,11 +1,15 @@
-"""What a run was made with and on: versions and hardware, for its config.json.
+"""What a run is made with and on: versions, hardware, and a TensorFlow that loads quietly.
 
-No TensorFlow here.
+No TensorFlow here before it is asked for.
 """
 
+import importlib
 import importlib.metadata
 import os
 import platform
+import sys
+import tempfile
+import types
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,30 @@ def hardware() -> dict[str, Any]:
         else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
     }
+
+
+def import_quietly(module: str) -> types.ModuleType:
+    """Import a module that loads TensorFlow, without the start-up log of its C++ parts.
+
+    That log goes straight to file descriptor 2 and can't be turned off by any setting
+    (TensorFlow 2.21); it would bury our own messages. A failed import shows it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            imported = importlib.import_module(module)
+            importlib.import_module("tensorflow").config.list_physical_devices()  # logs a lot
+            return imported
+        except Exception:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _processor() -> str:

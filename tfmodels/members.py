@@ -14,8 +14,11 @@ import numpy as np
 from tfmodels.errors import RunError, UsageError
 from tfmodels.predictions import Predictions, align, load_predictions
 from tfmodels.runs import is_complete, read_json
+from tfmodels.settings import FUSION_METHODS
 
 FAMILIES = {"MobileNetV2": ("mobilenetv2",), "AlexNet": ("alexnet", "alexnet-bvlc")}
+
+TAKEN = ("fusion", *FUSION_METHODS, "oracle")  # rows of tables, beside the members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,8 @@ def load_members(runs: Sequence[Path]) -> Members:
             raise UsageError(f"{run} is no complete run directory")
     short = [run.resolve().name for run in runs]
     names = tuple(
-        name if short.count(name) == 1 else str(run) for run, name in zip(runs, short, strict=True)
+        name if short.count(name) == 1 and name not in TAKEN else str(run.resolve())
+        for run, name in zip(runs, short, strict=True)
     )
     checksums = tuple(_checksum(run / "predictions.npz") for run in runs)
     for i, checksum in enumerate(checksums):

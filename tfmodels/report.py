@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 from tfmodels import plots
-from tfmodels.evaluation import FIGURES, PROBABILISTIC, evaluate
+from tfmodels.evaluation import FIGURES, PROBABILISTIC
 from tfmodels.predictions import Predictions, load_mistakes, load_predictions
 from tfmodels.runs import read_json, write_text
 from tfmodels.tables import percent
@@ -59,7 +59,7 @@ def _describe(run: Path) -> dict[str, Any]:
     config = read_json(run / "config.json")
     splits, class_names = load_predictions(run / "predictions.npz")
     test = splits["test"]
-    figures = evaluate(test.labels, test.probabilities, class_names)
+    figures = read_json(run / "metrics.json")["test"]
     name = run.resolve().name.removesuffix(".incomplete")
     fusion = read_json(run / "fusion.json") if "members" in config else None
     history = run / "history.csv"
@@ -82,10 +82,15 @@ def _describe(run: Path) -> dict[str, Any]:
 def _rows(name: str, test: dict[str, Any], fusion: dict[str, Any] | None) -> list[dict[str, Any]]:
     """What is compared: the run, or the members, the fusion and the oracle."""
     if fusion is None:
-        return [{"name": name, "test": test, "interval": None}]
+        return [{"name": name, "test": test, "interval": None, "probabilistic": True}]
     labels = {"fusion": name, "oracle": "oracle (right where any member is)"}
     return [
-        {"name": labels.get(key, key), "test": figures, "interval": fusion["intervals"][key]}
+        {
+            "name": labels.get(key, key),
+            "test": figures,
+            "interval": fusion["intervals"][key],
+            "probabilistic": key != "oracle",
+        }
         for key, figures in fusion["figures"].items()
     ]
 

@@ -73,7 +73,7 @@ def fusion_summary(comparison: dict[str, Any]) -> str:
             *confused,
             "",
             f"Mean class accuracy of the fusion, against {rival} (the best on validation):",
-            comparison["in_words"],
+            comparison["differences"]["fusion"]["in_words"],
             "",
         ]
     )
