@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -53,17 +55,29 @@ def torch_alexnet():
             return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
     torch.manual_seed(0)
-    return AlexNet().eval()
+    model = AlexNet().eval()
+    for weights in model.parameters():  # from PyTorch's own start nothing of the input is left
+        if weights.ndim > 1:
+            nn.init.kaiming_uniform_(weights, nonlinearity="relu")
+    return model
+
+
+@pytest.fixture(scope="module")
+def converted(torch_alexnet, tmp_path_factory):
+    """Its weights as ours, through a checkpoint that PyTorch wrote."""
+    import torch
+
+    path = tmp_path_factory.mktemp("torch") / "alexnet.pth"
+    torch.save(torch_alexnet.state_dict(), path)
+    return from_torchvision(read_checkpoint(path))
 
 
 @pytest.mark.parametrize("size", [63, 64, 96, 128, 224])
-def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, tmp_path, size):
+def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, converted, size):
     import torch
 
-    torch.save(torch_alexnet.state_dict(), tmp_path / "alexnet.pth")
     model = alexnet((size, size, 3), 10, size)
-    arrays = from_torchvision(read_checkpoint(tmp_path / "alexnet.pth"))
-    set_weights(model, arrays, tmp_path / "alexnet.pth")
+    set_weights(model, converted, Path("alexnet.pth"))
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3)).astype("float32")
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     normalized = ((pixels / 255 - mean) / deviation).transpose(0, 3, 1, 2)
@@ -71,6 +85,15 @@ def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, tm
         expected = torch_alexnet(torch.tensor(normalized, dtype=torch.float32)).numpy()
     logits = keras.Model(model.input, model.get_layer("logits").output)
     np.testing.assert_allclose(logits.predict(pixels, verbose=0), expected, atol=1e-4)
+
+
+def test_signals_neither_fade_nor_grow_from_the_start():
+    model = alexnet((96, 96, 3), 10, 96)
+    seen = [model.get_layer(name).output for name in ("normalize", "conv5_relu", "dense2_relu")]
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 96, 96, 3))
+    start, middle, end = (float(np.std(x)) for x in keras.Model(model.input, seen)(pixels))
+    assert start / 10 < middle < 10 * start
+    assert start / 10 < end < 10 * start
 
 
 def test_alexnets_parameters():
