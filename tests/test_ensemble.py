@@ -1,14 +1,15 @@
 import csv
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from tfmodels import ensemble, runs
-from tfmodels.ensemble import compare, fit_rule, fusion_path, run_fusion, table_of_methods
+from tfmodels.ensemble import compare, fuse, fusion_path, run_fusion, table_of_methods
 from tfmodels.errors import UsageError
-from tfmodels.fusion import METHODS, fuse_sum
+from tfmodels.fusion import METHODS, fit_temperature, fuse_held_out, fuse_sum
 from tfmodels.members import load_members
 from tfmodels.predictions import load_mistakes, load_predictions
 
@@ -71,20 +72,58 @@ def test_the_oracle_is_right_where_any_member_is(members):
     assert low <= told["figures"]["oracle"]["mean_class_accuracy"] <= high
 
 
-def test_what_learns_learns_on_validation_alone(members):
-    before = [fit_rule(members, method)[1] for method in METHODS]
-    members.splits["test"][2][:] = 1 / 3
-    assert [fit_rule(members, method)[1] for method in METHODS] == before
+@pytest.mark.parametrize(("method", "calibrate"), itertools.product(METHODS, (False, True)))
+def test_what_learns_learns_on_validation_alone(members, method, calibrate):
+    fused, learned = fuse(members, method, calibrate)
+    labels = members.splits["test"][1]
+    labels[:] = (labels + 1) % 3
+    again, relearned = fuse(members, method, calibrate)
+    assert learned == relearned
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(fused[split], again[split])
+
+
+def test_validation_pictures_are_fused_by_what_was_learned_from_others(members):
+    _, labels, probabilities = members.splits["val"]
+    held_out = fuse_held_out("stacking", probabilities, labels)
+    np.testing.assert_allclose(fuse(members, "stacking")[0]["val"], held_out, atol=1e-6)
+    rule, _ = METHODS["stacking"](probabilities, labels)
+    assert abs(rule(probabilities) - held_out).max() > 1e-3
+    _, learned = fuse(members, "stacking", calibrate=True)
+    assert learned["temperature"] == fit_temperature(held_out, labels)
+
+
+def test_too_few_validation_pictures_of_a_class_are_refused(members, tmp_path):
+    ids, labels, probabilities = members.splits["val"]
+    kept = np.sort(np.concatenate([np.flatnonzero(labels != 1), np.flatnonzero(labels == 1)[:4]]))
+    members.splits["val"] = (ids[kept], labels[kept], probabilities[:, kept])
+    with pytest.raises(UsageError, match="stacking learns from .* of River there are 4, where 5"):
+        fuse(members, "stacking")
+    with pytest.raises(UsageError, match="--all-methods learns from"):
+        table_of_methods(members, False, tmp_path)
+
+
+def test_a_fusion_never_takes_the_place_of_a_member(members):
+    with pytest.raises(UsageError, match="first is one of the runs to fuse: name another"):
+        run_fusion(members, "sum", False, members.paths[0], overwrite=True)
+    assert (members.paths[0] / "history.csv").exists()
+
+
+def test_its_command_names_members_and_method(members, tmp_path):
+    run_fusion(members, "vote", True, tmp_path / "fused")
+    first, second = map(str, members.paths)
+    assert runs.read_json(tmp_path / "fused" / "config.json")["command"] == [
+        *("fuse.py", first, second, "--method", "vote", "--calibrate")
+    ]
 
 
 def test_calibration_changes_confidence_but_no_class(members):
-    plain, _ = fit_rule(members, "sum")
-    calibrated, learned = fit_rule(members, "sum", calibrate=True)
-    _, _, probabilities = members.splits["test"]
+    plain, _ = fuse(members, "sum")
+    calibrated, learned = fuse(members, "sum", calibrate=True)
     assert learned["temperature"] != pytest.approx(1, abs=0.01)
-    np.testing.assert_array_equal(
-        plain(probabilities).argmax(axis=1), calibrated(probabilities).argmax(axis=1)
-    )
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(plain[split].argmax(axis=1), calibrated[split].argmax(axis=1))
+        assert abs(plain[split] - calibrated[split]).max() > 0.01
 
 
 @pytest.mark.parametrize(("method", "calibrate"), [("weighted", False), ("sum", True)])
@@ -94,6 +133,8 @@ def test_without_common_validation_nothing_can_learn(members, tmp_path, method, 
     with pytest.raises(UsageError, match=f"{word} learns from validation pictures"):
         run_fusion(members, method, calibrate, tmp_path / "fused")
     assert not (tmp_path / "fused").exists()
+    with pytest.raises(UsageError, match="--all-methods learns from validation pictures"):
+        table_of_methods(members, False, tmp_path)
     run_fusion(members, "sum", False, tmp_path / "fused")
     assert list(runs.read_json(tmp_path / "fused" / "metrics.json")) == ["test"]
 
@@ -116,8 +157,7 @@ def test_a_table_of_all_methods(members, tmp_path):
     on_validation = balanced_accuracy_score(labels, fuse_sum(probabilities).argmax(axis=1))
     assert rows["sum"]["validation (5-fold)"] == f"{100 * on_validation:.2f}"
     for method in METHODS:
-        rule, _ = fit_rule(members, method)
-        figures = compare(members, {method: rule(members.splits["test"][2])})["figures"][method]
+        figures = compare(members, {method: fuse(members, method)[0]["test"]})["figures"][method]
         accuracy = f"{100 * figures['mean_class_accuracy']:.2f}"
         assert rows[method]["mean class accuracy"] == accuracy
 

@@ -38,7 +38,9 @@ def test_alone_it_fuses_the_newest_pretrained_two(make_run, tmp_path):
     [
         (
             (),
-            "no complete run of a pretrained MobileNetV2: make one with python train_eurosat",
+            "runs holds no complete run of a pretrained MobileNetV2 or AlexNet: run "
+            "python train_eurosat.py --model mobilenetv2 --weights imagenet --out runs and "
+            "python train_eurosat.py --model alexnet --weights imagenet --out runs, or name",
         ),
         (("nowhere", "elsewhere"), "nowhere is no complete run directory"),
         (("--all-methods", "--method", "vote"), "leave --method out"),

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 from tfmodels import plots
+from tfmodels.errors import RunError
 from tfmodels.models.vgg import vgg
 
 
@@ -18,6 +20,13 @@ def test_loss_curve_of_a_history_file(tmp_path):
     (tmp_path / "eight.csv").write_text("\n".join(rows))
     plots.save(plots.loss_curve(tmp_path / "eight.csv"), tmp_path / "eight.png")
     assert 0.005 < ink(tmp_path / "one.png") < ink(tmp_path / "eight.png") < 0.5
+
+
+def test_a_damaged_history_is_named(tmp_path):
+    history = "epoch,lr,loss,accuracy,val_loss,val_accuracy,seconds\n1,0.1,2,.3"
+    (tmp_path / "history.csv").write_text(history)
+    with pytest.raises(RunError, match="history.csv can't be read as a history"):
+        plots.loss_curve(tmp_path / "history.csv")
 
 
 def test_confusion_matrix_shades_by_the_share_of_the_row(tmp_path):

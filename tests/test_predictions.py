@@ -90,6 +90,11 @@ def test_a_pickle_is_never_run(tmp_path):
         ({"test_labels": np.arange(7)}, "labels aren't whole numbers from 0 to 2"),
         ({"test_labels": np.zeros(6, int)}, "7 ids, 6 labels, 7 predictions"),
         ({"val_ids": np.array(["a"] * 5)}, "in val an id is there twice"),
+        ({"val_ids": np.arange(5)}, r"the ids have type int64 and shape \(5,\)"),
+        ({"test_labels": np.zeros((7, 1), int)}, "labels aren't whole numbers"),
+        ({"test_labels": np.zeros(7, "uint64")}, "labels aren't whole numbers"),
+        ({"test_probabilities": np.full((7, 3), "a")}, "the probabilities have type <U1"),
+        ({"class_names": np.array(["a", "b", "a"])}, "a class name is there twice"),
     ],
 )
 def test_what_are_no_probabilities_is_refused(saved, change, words):
@@ -97,6 +102,13 @@ def test_what_are_no_probabilities_is_refused(saved, change, words):
     with np.load(path) as arrays:
         np.savez(path, **{**arrays, **change})
     with pytest.raises(RunError, match=words):
+        load_predictions(path)
+
+
+def test_without_test_pictures_it_is_refused(saved):
+    path, splits = saved
+    save_predictions(path, {"val": splits["val"]}, ("a", "b", "c"))
+    with pytest.raises(RunError, match="it has no test pictures; make the run anew"):
         load_predictions(path)
 
 
@@ -108,6 +120,9 @@ def test_pictures_of_mistakes_are_kept_by_id(tmp_path):
     np.testing.assert_array_equal(loaded["b"], pictures[1])
     save_mistakes(tmp_path / "mistakes.npz", np.array([], str), [])
     assert load_mistakes(tmp_path / "mistakes.npz") == {}
+    np.savez(tmp_path / "mistakes.npz", ids=np.array(["a"]), images=np.zeros((1, 4)))
+    with pytest.raises(RunError, match=r"type float64 and shape \(1, 4\)"):
+        load_mistakes(tmp_path / "mistakes.npz")
     (tmp_path / "mistakes.npz").write_bytes(b"no")
     with pytest.raises(RunError, match="can't be read as pictures"):
         load_mistakes(tmp_path / "mistakes.npz")

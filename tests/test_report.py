@@ -104,6 +104,18 @@ def test_several_runs_are_compared(make_run, tmp_path):
     assert text.count('class="matrix"') == 2
 
 
+def test_fusions_side_by_side_show_each_member_once(make_run, tmp_path):
+    a, b, c = make_run("a"), make_run("b", seed=1, order_seed=4), make_run("c", seed=2)
+    for name, members in (("ab", [a, b]), ("bc", [b, c])):
+        run_fusion(load_members(members), "sum", False, tmp_path / name)
+    page_of(b, tmp_path / "ab", tmp_path / "bc", out=tmp_path / "both.html")
+    table = (tmp_path / "both.html").read_text().split("<tbody>")[1].split("</tbody>")[0]
+    rows = [re.split("</?td>", row) for row in table.split("<tr>")[1:]]
+    ab, bc = (f"oracle of {name} (right where any member is)" for name in ("ab", "bc"))
+    assert [row[1] for row in rows] == ["b", "a", "ab", ab, "c", "bc", bc]
+    assert "–" in rows[0][3]  # with its interval, which b alone doesn't have
+
+
 def test_names_cannot_break_the_page(make_run, tmp_path):
     page = page_of(make_run("<b>&run"), out=tmp_path / "report.html")
     assert "<b>&run" in page.text

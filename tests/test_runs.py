@@ -120,6 +120,16 @@ def test_a_broken_json_file_is_named(tmp_path):
     (tmp_path / "metrics.json").write_text('{"val": ')
     with pytest.raises(RunError, match="metrics.json can't be read"):
         runs.read_json(tmp_path / "metrics.json")
+    (tmp_path / "config.json").write_text("5")
+    with pytest.raises(RunError, match=r"config.json can't be read \(it holds no object but 5\)"):
+        runs.read_json(tmp_path / "config.json")
+
+
+def test_a_failed_write_leaves_no_part(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(IsADirectoryError):
+        runs.write_text(tmp_path / "report.html", "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_finished_head_is_kept_when_the_rest_is_interrupted(tmp_path):

@@ -10,9 +10,11 @@ def test_mcnemar_is_the_exact_binomial_test():
     labels = np.zeros(100, int)
     first, second = np.zeros(100, int), np.zeros(100, int)
     first[:3], second[10:22] = 1, 1  # the first alone is right on 12, the second alone on 3
-    assert mcnemar(labels, first, second) == pytest.approx(2 * binom.cdf(3, 15, 0.5))
-    assert mcnemar(labels, second, first) == mcnemar(labels, first, second)
-    assert mcnemar(labels, first, first) == 1
+    won, lost, p = mcnemar(labels, first, second)
+    assert (won, lost) == (12, 3)
+    assert p == pytest.approx(2 * binom.cdf(3, 15, 0.5))
+    assert mcnemar(labels, second, first) == (3, 12, p)
+    assert mcnemar(labels, first, first) == (0, 0, 1)
 
 
 def plain_bootstrap(labels, predicted, resamples, seed):
@@ -64,10 +66,18 @@ def test_the_same_seed_gives_the_same_resamples():
 
 
 def test_the_verdict_in_words():
-    comparison = Comparison(0.9775, 0.9744, -0.0002, 0.0064, 0.07, 5400)
+    comparison = Comparison(0.9775, 0.9744, -0.0002, 0.0064, 45, 28, 0.07, 5400)
     assert comparison.in_words() == (
-        "97.75 % against 97.44 %: +0.31 points (95 % CI -0.02 to +0.64), McNemar p = 0.07: "
-        "not a significant gain on 5,400 pictures"
+        "97.75 % against 97.44 %: +0.31 points (95 % CI -0.02 to +0.64), 45 pictures won and "
+        "28 lost, McNemar p = 0.07: not a significant gain on 5,400 pictures"
     )
-    lost = Comparison(0.9, 0.95, -0.07, -0.03, 0.001, 100)
+    lost = Comparison(0.9, 0.95, -0.07, -0.03, 1, 12, 0.001, 100)
     assert lost.in_words().endswith("McNemar p = 0.001: a significant loss on 100 pictures")
+    same = Comparison(0.9, 0.9 + 1e-16, -0.01, 0.01, 2, 2, 1.0, 100)
+    assert "+0.00 points" in same.in_words()
+    assert same.in_words().endswith("not a significant difference on 100 pictures")
+
+
+def test_the_verdict_is_about_pictures_not_the_mean_over_unequal_classes():
+    comparison = Comparison(0.93, 0.75, 0.1, 0.25, 8, 40, 3e-6, 1020)
+    assert comparison.in_words().endswith(": a significant loss on 1,020 pictures")

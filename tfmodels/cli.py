@@ -163,6 +163,10 @@ def report() -> int:
             if not is_complete(run):
                 raise UsageError(f"{run} is no complete run directory")
         path = args.out or (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
+        if path.is_dir():
+            raise UsageError(f"--out {path} is a folder: name a file, such as report.html in it")
+        if not path.parent.is_dir():
+            raise UsageError(f"--out {path}: there is no folder {path.parent}")
         check_writable(path.parent)
         from tfmodels.report import write_report
 

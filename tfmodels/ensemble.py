@@ -5,7 +5,6 @@ No TensorFlow here: saved predictions are all that it takes.
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,31 +44,49 @@ from tfmodels.tables import (
 LEARNING = ("power", "weighted", "stacking")  # methods that are fitted on validation
 
 
-def fit_rule(
+def fuse(
     members: Members, method: str, calibrate: bool = False
-) -> tuple[fusion.Rule, dict[str, Any]]:
-    """A rule ready to fuse, with what it learned from the members' validation pictures.
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Fuse the members' predictions by a method, first fitted to validation if it has to learn.
+
+    Returns:
+        By split, fused probabilities (n, classes) float32, and what the method learned. Each
+        validation picture is fused by what was learned from other ones, because a method fits
+        those that it learned from too well.
 
     Raises:
-        UsageError: it has to learn, and the members have no validation pictures in common.
+        UsageError: it has to learn, and the members have no validation pictures in common, or
+            too few of a class.
     """
+    if method in LEARNING or calibrate:
+        _check_validation(members, f"--method {method}" if method in LEARNING else "--calibrate")
+    splits = {name: probabilities for name, (_, _, probabilities) in members.splits.items()}
+    _, labels, validation = members.splits.get("val", (None, np.empty(0), np.empty(0)))
+    rule, learned = fusion.METHODS[method](validation, labels)
+    fused = {name: rule(probabilities) for name, probabilities in splits.items()}
+    if method in LEARNING:
+        fused["val"] = fusion.fuse_held_out(method, validation, labels)
+    if calibrate:
+        temperature = fusion.fit_temperature(fused["val"], labels)
+        fused = {name: fusion.temper(said, temperature) for name, said in fused.items()}
+        learned = learned | {"temperature": temperature}
+    return {name: said.astype(np.float32) for name, said in fused.items()}, learned
+
+
+def _check_validation(members: Members, what: str) -> None:
+    learns = f"{what} learns from validation pictures, and"
+    instead = "use --method sum, geometric or vote"
     if "val" not in members.splits:
-        if method in LEARNING or calibrate:
-            what = f"--method {method}" if method in LEARNING else "--calibrate"
-            raise UsageError(
-                f"{what} learns from validation pictures, and these runs don't have the same: "
-                "use --method sum, geometric or vote, or runs with the same --seed"
-            )
-        return fusion.METHODS[method](np.empty(0), np.empty(0))
-    _, labels, probabilities = members.splits["val"]
-    rule, learned = fusion.METHODS[method](probabilities, labels)
-    if not calibrate:
-        return rule, learned
-    temperature = fusion.fit_temperature(rule(probabilities), labels)
-    return (
-        lambda probabilities: fusion.temper(rule(probabilities), temperature),
-        learned | {"temperature": temperature},
-    )
+        raise UsageError(
+            f"{learns} these runs don't have the same: {instead}, or runs with the same --seed"
+        )
+    counts = np.bincount(members.splits["val"][1], minlength=len(members.class_names))
+    if counts.min() < fusion.FOLDS:
+        few = members.class_names[counts.argmin()]
+        raise UsageError(
+            f"{learns} of {few} there are {counts.min()}, where {fusion.FOLDS} are needed: "
+            f"{instead}"
+        )
 
 
 def fusion_path(out: Path, members: Members, method: str, calibrate: bool) -> Path:
@@ -91,22 +108,23 @@ def run_fusion(
         UsageError: the path is taken, or the method can't learn from these members.
     """
     started = now()
-    rule, learned = fit_rule(members, method, calibrate)
+    runs = [str(run.resolve()) for run in members.paths]
+    if str(path.resolve()) in runs:
+        raise UsageError(f"{path} is one of the runs to fuse: name another with --name")
+    fused, learned = fuse(members, method, calibrate)
     splits = {
-        name: Predictions(ids, labels, rule(probabilities).astype(np.float32))
-        for name, (ids, labels, probabilities) in members.splits.items()
+        name: Predictions(ids, labels, fused[name])
+        for name, (ids, labels, _) in members.splits.items()
     }
     dataset = members.config["dataset"]
     config = {
         "settings": {"method": method, "calibrate": calibrate, "data": dataset["name"]},
         "learned": learned,
         "members": [
-            {"name": name, "path": str(run.resolve()), "sha256": checksum}
-            for name, run, checksum in zip(
-                members.names, members.paths, members.checksums, strict=True
-            )
+            {"name": name, "path": run, "sha256": checksum}
+            for name, run, checksum in zip(members.names, runs, members.checksums, strict=True)
         ],
-        "command": sys.argv,
+        "command": ["fuse.py", *runs, "--method", method, *["--calibrate"] * calibrate],
         "dataset": dataset,
         "versions": environment.versions(),
         "hardware": environment.hardware(),
@@ -115,7 +133,7 @@ def run_fusion(
     with new_run(path, overwrite, files=(*RESULTS, "fusion.json")) as work:
         save_predictions(work / "predictions.npz", splits, members.class_names)
         _keep_mistakes(work / "mistakes.npz", members, splits["test"])
-        comparison = compare(members, {"fusion": splits["test"].probabilities})
+        comparison = compare(members, {"fusion": fused["test"]})
         write_json(work / "fusion.json", comparison)
         write_json(work / "config.json", config | {"ended": now()})
         write_results(work)
@@ -130,15 +148,15 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
         each validation picture fused by what the method learned from other ones.
 
     Raises:
-        UsageError: the members have no validation pictures in common.
+        UsageError: the members have no validation pictures in common, or too few of a class.
     """
+    _check_validation(members, "--all-methods")
     on_validation, learned, fused = {}, {}, {}
     for method in fusion.METHODS:
-        rule, learned[method] = fit_rule(members, method, calibrate)
-        fused[method] = rule(members.splits["test"][2])
-        _, labels, probabilities = members.splits["val"]
-        held_out = fusion.fuse_held_out(method, probabilities, labels)
-        on_validation[method] = evaluate(labels, held_out, members.class_names)
+        by_split, learned[method] = fuse(members, method, calibrate)
+        fused[method] = by_split["test"]
+        labels = members.splits["val"][1]
+        on_validation[method] = evaluate(labels, by_split["val"], members.class_names)
     comparison = compare(members, fused)
     rows = []
     for name, figures in comparison["figures"].items():
@@ -154,7 +172,7 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
                 *cells,
                 difference["points"],
                 f"{difference['p']:.2g}",
-                ", ".join(f"{key} {np.round(value, 3)}" for key, value in learned[name].items()),
+                "; ".join(f"{key} {_short(value)}" for key, value in learned[name].items()),
             ]
         )
     against = f"against {comparison['rival']}"
@@ -164,6 +182,10 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
     write_text(out / "fusion_methods.md", table + "\n")
     write_text(out / "fusion_methods.csv", csv_table(header, rows))
     return table
+
+
+def _short(learned: float | list[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in np.atleast_1d(learned))
 
 
 def _keep_mistakes(path: Path, members: Members, fused: Predictions) -> None:
@@ -210,12 +232,15 @@ def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]
     differences = {}
     for name in fused:
         low, high = interval(accuracies[name] - accuracies[rival])
+        won, lost, p = mcnemar(labels, predicted[name], predicted[rival])
         comparison = Comparison(
             accuracy=figures[name]["mean_class_accuracy"],
             rival=figures[rival]["mean_class_accuracy"],
             low=low,
             high=high,
-            p=mcnemar(labels, predicted[name], predicted[rival]),
+            won=won,
+            lost=lost,
+            p=p,
             pictures=len(labels),
         )
         differences[name] = dataclasses.asdict(comparison) | {

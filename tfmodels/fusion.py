@@ -1,7 +1,7 @@
 """Late fusion: the probabilities of several networks for the same pictures made one.
 
 Rules take probabilities (n_models, n, classes) and give (n, classes), rows summing to 1,
-computed in float64. Of classes that tie, the first counts, as in `evaluate`.
+computed in float64. Of classes that tie, but for rounding, the first counts, as in `evaluate`.
 """
 
 import functools
@@ -20,6 +20,7 @@ Rule = Callable[[np.ndarray], np.ndarray]
 
 EXPONENTS = (1, 0.5, 2, 0, 4, -0.5, -1, 8, -2, -4)  # from the sum rule outwards
 ROUNDS = 50  # of greedy selection
+FOLDS = 5  # of validation pictures, each fused by what was learned from the others
 STACKING_C = 1.0  # scikit-learn's strength of regularisation
 
 
@@ -72,7 +73,7 @@ def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
     Logarithms of probabilities serve as logits, from which they differ by a constant a row.
     """
-    return _normalised(np.maximum(probabilities, TINY) ** (1 / temperature))
+    return _normalised(np.maximum(probabilities, TINY, dtype=np.float64) ** (1 / temperature))
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -174,7 +175,7 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Rule, dict[str, Any]
 
 
 def fuse_held_out(
-    method: str, probabilities: np.ndarray, labels: np.ndarray, folds: int = 5
+    method: str, probabilities: np.ndarray, labels: np.ndarray, folds: int = FOLDS
 ) -> np.ndarray:
     """Fuse each picture (n_models, n, classes) by what a method learned from other ones.
 

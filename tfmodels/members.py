@@ -4,15 +4,14 @@ No TensorFlow here: saved predictions are all that it takes.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfmodels.errors import RunError, UsageError
-from tfmodels.predictions import Predictions, align, load_predictions
+from tfmodels.errors import UsageError
+from tfmodels.predictions import Predictions, align, checksum, load_predictions
 from tfmodels.runs import is_complete, read_json
 from tfmodels.settings import FUSION_METHODS
 
@@ -42,26 +41,31 @@ def find_pretrained(out: Path) -> list[Path]:
     """The newest complete pretrained MobileNetV2 and AlexNet runs on EuroSAT in a folder.
 
     Raises:
-        UsageError: there is none of one of them; the message says how to make it.
+        UsageError: there is none of one or both; the message says how to make them.
     """
     complete = [run for run in sorted(out.glob("*/")) if is_complete(run)]
     configs = {run: read_json(run / "config.json") for run in complete}
-    found = []
-    for family, models in FAMILIES.items():
-        runs = [
-            run
-            for run, config in configs.items()
-            if config["settings"].get("model") in models
-            and config["settings"]["weights"] != "none"
-            and config["settings"]["data"] == "eurosat"
-        ]
-        if not runs:
-            raise UsageError(
-                f"{out} holds no complete run of a pretrained {family}: make one with "
-                f"python train_eurosat.py --model {models[0]} --weights imagenet, or name the runs"
-            )
-        found.append(max(runs, key=lambda run: configs[run]["ended"]))
-    return found
+    newest: dict[str, Path] = {}
+    for run in sorted(configs, key=lambda run: configs[run]["ended"]):
+        settings = configs[run]["settings"]
+        for family, models in FAMILIES.items():
+            if (
+                settings.get("model") in models
+                and settings["weights"] != "none"
+                and settings["data"] == "eurosat"
+            ):
+                newest[family] = run
+    missing = [family for family in FAMILIES if family not in newest]
+    if missing:
+        commands = " and ".join(
+            f"python train_eurosat.py --model {FAMILIES[family][0]} --weights imagenet --out {out}"
+            for family in missing
+        )
+        raise UsageError(
+            f"{out} holds no complete run of a pretrained {' or '.join(missing)}: "
+            f"run {commands}, or name the runs to fuse"
+        )
+    return [newest[family] for family in FAMILIES]
 
 
 def load_members(runs: Sequence[Path]) -> Members:
@@ -81,17 +85,14 @@ def load_members(runs: Sequence[Path]) -> Members:
         name if short.count(name) == 1 and name not in TAKEN else str(run.resolve())
         for run, name in zip(runs, short, strict=True)
     )
-    checksums = tuple(_checksum(run / "predictions.npz") for run in runs)
-    for i, checksum in enumerate(checksums):
-        if checksum in checksums[:i]:
-            twin = runs[checksums.index(checksum)]
+    checksums = tuple(checksum(run / "predictions.npz") for run in runs)
+    for i, digest in enumerate(checksums):
+        if digest in checksums[:i]:
+            twin = runs[checksums.index(digest)]
             raise UsageError(f"{runs[i]} and {twin} are the same run, or have the same predictions")
     configs = [read_json(run / "config.json") for run in runs]
     loaded = [load_predictions(run / "predictions.npz") for run in runs]
     _check_alike(names, configs, [class_names for _, class_names in loaded])
-    for name, (held, _) in zip(names, loaded, strict=True):
-        if "test" not in held:
-            raise RunError(f"{name} has no predictions of test pictures: make the run anew")
     splits = {"test": align(_named(names, loaded, "test"))}
     if all("val" in held and _same_ids(held, loaded[0][0]) for held, _ in loaded):
         splits["val"] = align(_named(names, loaded, "val"))
@@ -134,11 +135,3 @@ def _differing(value: Any, other: Any) -> str:
         return value
     pairs = [(i, name) for i, name in enumerate(value) if name not in other[i : i + 1]]
     return ", ".join(f"{i} {name}" for i, name in pairs[:3]) or f"{len(value)} in all"
-
-
-def _checksum(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: make the run anew") from error

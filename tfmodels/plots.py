@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
 from tfmodels import evaluation
+from tfmodels.errors import RunError
 
 if TYPE_CHECKING:  # importing it loads TensorFlow, which fusing does without
     import keras
@@ -40,27 +41,36 @@ def svg(draw: Callable[..., Figure], *args: Any) -> str:
 
 
 def loss_curve(history: Path) -> Figure:
-    """Draw loss and accuracy of both splits per epoch, from a run's history.csv."""
-    with history.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) for row in rows]
-    steps = [
-        int(after["epoch"]) - 0.5
-        for before, after in itertools.pairwise(rows)
-        if before["lr"] != after["lr"]
-    ]
+    """Draw loss and accuracy of both splits per epoch, from a run's history.csv.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    columns = _read_history(history)
+    epochs = columns["epoch"]
+    steps = np.flatnonzero(np.diff(columns["lr"]))
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            axes.plot(epochs, [float(row[key]) for row in rows], marker="o", ms=3, label=label)
+            axes.plot(epochs, columns[key], marker="o", ms=3, label=label)
         for i, step in enumerate(steps):
             label = "" if i else "learning rate step"
-            axes.axvline(step, color="grey", lw=0.8, ls="--", label=label)
+            axes.axvline(epochs[step] + 0.5, color="grey", lw=0.8, ls="--", label=label)
         axes.set(xlabel="epoch", ylabel=metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def _read_history(path: Path) -> dict[str, list[float]]:
+    wanted = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
+    try:
+        with path.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {key: [float(row[key]) for row in rows] for key in wanted}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{path} can't be read as a history ({error})") from error
 
 
 def confusion_matrix(matrix: Any, class_names: Any) -> Figure:

@@ -1,6 +1,7 @@
 """Saved predictions: all that evaluation, figures and fusion ever look at."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,11 +46,27 @@ def load_predictions(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...
             are no probabilities.
     """
     splits, class_names = _read(path)
+    if "test" not in splits or len(set(class_names)) < len(class_names):
+        fault = "a class name is there twice" if "test" in splits else "it has no test pictures"
+        raise RunError(f"{path} can't be used: {fault}; make the run anew")
     for name, split in splits.items():
         fault = _fault(split, len(class_names))
         if fault:
             raise RunError(f"{path} can't be used: in {name} {fault}; make the run anew")
     return splits, class_names
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file of predictions, in hexadecimal.
+
+    Raises:
+        RunError: it is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: make the run anew") from error
 
 
 def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None:
@@ -76,7 +93,10 @@ def load_mistakes(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return dict(zip(arrays["ids"].tolist(), arrays["images"], strict=True))
+            ids, images = arrays["ids"], arrays["images"]
+            if len(ids) and (images.dtype != np.uint8 or images.shape[3:] != (3,)):
+                raise ValueError(f"images have type {images.dtype} and shape {images.shape}")
+            return dict(zip(ids.tolist(), images, strict=True))
     except Exception as error:  # a damaged archive can raise anything
         raise RunError(f"{path} can't be read as pictures ({error})") from error
 
@@ -127,13 +147,17 @@ def _check_same_pictures(first: str, ids: np.ndarray, name: str, others: np.ndar
 def _fault(split: Predictions, classes: int) -> str:
     """What is wrong with predictions, in words; empty if nothing is."""
     ids, labels, probabilities = split.ids, split.labels, split.probabilities
+    if probabilities.dtype.kind != "f":
+        return f"the probabilities have type {probabilities.dtype}"
     if probabilities.ndim != 2 or probabilities.shape[1] != classes:
         return f"the probabilities have shape {probabilities.shape}, for {classes} classes"
     if not len(ids) == len(labels) == len(probabilities) > 0:
         return f"there are {len(ids)} ids, {len(labels)} labels, {len(probabilities)} predictions"
+    if ids.ndim != 1 or ids.dtype.kind != "U":
+        return f"the ids have type {ids.dtype} and shape {ids.shape}"
     if len(np.unique(ids)) < len(ids):
         return "an id is there twice"
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
         return f"the labels aren't whole numbers from 0 to {classes - 1}"
     faults = {
         "aren't numbers": ~np.isfinite(probabilities).all(axis=1),

@@ -16,8 +16,8 @@ import numpy as np
 from matplotlib.image import imsave
 
 from tfmodels import plots
-from tfmodels.evaluation import FIGURES, PROBABILISTIC
-from tfmodels.predictions import Predictions, load_mistakes, load_predictions
+from tfmodels.evaluation import FIGURES, PROBABILISTIC, evaluate
+from tfmodels.predictions import Predictions, checksum, load_mistakes, load_predictions
 from tfmodels.runs import read_json, write_text
 from tfmodels.tables import percent
 
@@ -39,16 +39,16 @@ def write_report(runs: Sequence[Path], path: Path) -> None:
         RunError: a file of a run is missing or damaged.
     """
     described = [_describe(run) for run in runs]
-    rows: list[dict[str, Any]] = []
+    rows: dict[str, dict[str, Any]] = {}
     for row in (row for run in described for row in run["rows"]):
-        if row["test"] not in [known["test"] for known in rows]:  # a member may be named as well
-            rows.append(row)
+        if row["key"] not in rows or rows[row["key"]]["interval"] is None:
+            rows[row["key"]] = row  # a member may be named as well, and has its interval here
     page = _TEMPLATES.get_template("report.html").render(
         title=" and ".join(run["name"] for run in described[:3]),
         runs=described,
-        rows=rows,
+        rows=list(rows.values()),
         settings=_beside([run["settings"] for run in described]),
-        per_class=_per_class(rows),
+        per_class=_per_class(list(rows.values())),
         figures=FIGURES,
         probabilistic=PROBABILISTIC,
     )
@@ -59,7 +59,7 @@ def _describe(run: Path) -> dict[str, Any]:
     config = read_json(run / "config.json")
     splits, class_names = load_predictions(run / "predictions.npz")
     test = splits["test"]
-    figures = read_json(run / "metrics.json")["test"]
+    figures = evaluate(test.labels, test.probabilities, class_names)
     name = run.resolve().name.removesuffix(".incomplete")
     fusion = read_json(run / "fusion.json") if "members" in config else None
     history = run / "history.csv"
@@ -71,7 +71,7 @@ def _describe(run: Path) -> dict[str, Any]:
         "class_names": class_names,
         "matrix": _matrix(figures["confusion_matrix"], class_names),
         "fusion": fusion,
-        "rows": _rows(name, figures, fusion),
+        "rows": _rows(name, checksum(run / "predictions.npz"), figures, config, fusion),
         "curves": plots.svg(plots.loss_curve, history) if history.exists() else "",
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": _mistakes(run, test, class_names),
@@ -79,17 +79,25 @@ def _describe(run: Path) -> dict[str, Any]:
     }
 
 
-def _rows(name: str, test: dict[str, Any], fusion: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _rows(
+    name: str,
+    digest: str,
+    test: dict[str, Any],
+    config: dict[str, Any],
+    fusion: dict[str, Any] | None,
+) -> list[dict[str, Any]]:
     """What is compared: the run, or the members, the fusion and the oracle."""
     if fusion is None:
-        return [{"name": name, "test": test, "interval": None, "probabilistic": True}]
-    labels = {"fusion": name, "oracle": "oracle (right where any member is)"}
+        return [{"key": digest, "name": name, "test": test, "interval": None}]
+    known = {member["name"]: (member["sha256"], member["name"]) for member in config["members"]}
+    oracle = f"oracle of {name} (right where any member is)"
+    known |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
     return [
         {
-            "name": labels.get(key, key),
+            "key": known[key][0],
+            "name": known[key][1],
             "test": figures,
             "interval": fusion["intervals"][key],
-            "probabilistic": key != "oracle",
         }
         for key, figures in fusion["figures"].items()
     ]

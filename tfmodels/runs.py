@@ -150,20 +150,26 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that it is there as a whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file of a run directory.
 
     Raises:
-        RunError: it isn't there or isn't JSON.
+        RunError: it isn't there or isn't a JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds no object but {content!r}")
     except (OSError, ValueError) as error:
         raise RunError(f"{path} can't be read ({error}): is it a complete run?") from error
+    return content
 
 
 def now() -> str:

@@ -12,8 +12,8 @@ RESAMPLES = 10_000
 LEVEL = 0.05  # a p-value below this is called significant
 
 
-def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
-    """The p-value of McNemar's exact test: are two classifiers right equally often?
+def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    """McNemar's exact test: are two classifiers right equally often?
 
     Only pictures on which exactly one is right tell; were both as good, either would be right on
     half of them: a two-sided binomial test (McNemar 1947; Dietterich 1998).
@@ -21,10 +21,13 @@ def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     Args:
         labels: true classes (n,).
         first, second: predicted classes (n,).
+
+    Returns:
+        How many pictures only the first is right on, how many only the second, and the p-value.
     """
-    gained = int(((first == labels) & (second != labels)).sum())
+    won = int(((first == labels) & (second != labels)).sum())
     lost = int(((first != labels) & (second == labels)).sum())
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return won, lost, float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
 
 
 def bootstrap(
@@ -92,22 +95,28 @@ class Comparison:
     rival: float
     low: float  # of the difference, 95 % bootstrap
     high: float
+    won: int  # pictures that only the classifier is right on
+    lost: int  # pictures that only the rival is right on
     p: float  # McNemar's exact test
     pictures: int
 
     def in_words(self) -> str:
-        """Such as "97.75 % against 97.44 %: +0.31 points (...): not a significant gain"."""
-        difference = self.accuracy - self.rival
-        kind = "gain" if difference >= 0 else "loss"
+        """Such as "97.75 % against 97.44 %: +0.31 points (...): not a significant gain".
+
+        Gain or loss of pictures recognised, which is what McNemar's test is about; the mean over
+        the classes can differ in sign where they are unequally frequent.
+        """
+        kind = "difference"
+        if self.won != self.lost:
+            kind = "gain" if self.won > self.lost else "loss"
         verdict = f"a significant {kind}" if self.p < LEVEL else f"not a significant {kind}"
         return (
             f"{100 * self.accuracy:.2f} % against {100 * self.rival:.2f} %: {self.points()}, "
-            f"McNemar p = {self.p:.2g}: {verdict} on {self.pictures:,} pictures"
+            f"{self.won} pictures won and {self.lost} lost, McNemar p = {self.p:.2g}: "
+            f"{verdict} on {self.pictures:,} pictures"
         )
 
     def points(self) -> str:
         """The difference and its interval, such as "+0.31 points (95 % CI -0.02 to +0.64)"."""
-        return (
-            f"{100 * (self.accuracy - self.rival):+.2f} points "
-            f"(95 % CI {100 * self.low:+.2f} to {100 * self.high:+.2f})"
-        )
+        difference = round(100 * (self.accuracy - self.rival), 2) + 0.0  # no minus zero
+        return f"{difference:+.2f} points (95 % CI {100 * self.low:+.2f} to {100 * self.high:+.2f})"
