@@ -21,13 +21,13 @@ FUSION_METHODS = ("sum", "geometric", "power", "weighted", "stacking", "vote")
 class Architecture:
     """What the command line has to know of a network of Part 2, before it is built."""
 
-    image_size: int  # the default: what two cores train in minutes an epoch
+    image_size: int  # the default, a balance of accuracy and time: docs/RESULTS.md
     smallest: int  # the smallest image size at which no map shrinks to nothing
 
 
 ARCHITECTURES = {
     "mobilenetv2": Architecture(image_size=96, smallest=32),
-    "alexnet": Architecture(image_size=96, smallest=63),
+    "alexnet": Architecture(image_size=128, smallest=63),
     "alexnet-bvlc": Architecture(image_size=131, smallest=67),
 }
 
