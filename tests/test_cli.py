@@ -147,6 +147,17 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
+def test_a_missing_package_is_named(monkeypatch, capsys):
+    def fail(args):
+        raise ModuleNotFoundError("No module named 'jax'")
+
+    monkeypatch.setattr("sys.argv", ["train_cifar.py"])
+    assert cli.run_script(cli.training_parser(cli.CIFAR), fail) == 1
+    assert capsys.readouterr().err == (
+        "train_cifar.py: No module named 'jax': install it with pip\n"
+    )
+
+
 def test_a_failed_quiet_import_shows_what_was_held_back(tmp_path):
     (tmp_path / "noisy.py").write_text("import os; os.write(2, b'noise'); import nothing_such")
     program = "from tfmodels import environment; environment.import_quietly('noisy')"

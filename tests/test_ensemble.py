@@ -149,8 +149,13 @@ def test_the_path_names_the_members_whatever_their_order(members, tmp_path):
 
 def test_a_table_of_all_methods(members, tmp_path):
     table = table_of_methods(members, False, tmp_path)
-    assert (tmp_path / "fusion_methods.md").read_text() == table + "\n"
-    with (tmp_path / "fusion_methods.csv").open() as file:
+    path = fusion_path(tmp_path, members, "methods", False)
+    kept = path.with_name(path.name + ".md").read_text()
+    assert kept.startswith("run 1: first  \nrun 2: second  \n")
+    told, _, note = table.rpartition("\n")
+    assert told in kept
+    assert note == f"kept, with all figures: {path}.md, .csv"
+    with path.with_name(path.name + ".csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["first", "second", *METHODS, "oracle"]
     _, labels, probabilities = members.splits["val"]

@@ -19,7 +19,7 @@ def test_alone_it_fuses_the_newest_pretrained_two(make_run, tmp_path):
     make_run("alex", model="alexnet", weights="imagenet", seed=2)
     done = start("fuse.py", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"Fusing {tmp_path / 'mobile'}, {tmp_path / 'alex'}\n")
+    assert done.stdout.startswith(f"run 1: {tmp_path / 'mobile'}\nrun 2: {tmp_path / 'alex'}\n\n")
     assert "Most confused by the fusion: " in done.stdout
     run = done.stdout.splitlines()[-1].removeprefix("run directory: ")
     again = start("fuse.py", "--out", tmp_path)
@@ -38,7 +38,7 @@ def test_alone_it_fuses_the_newest_pretrained_two(make_run, tmp_path):
     [
         (
             (),
-            "runs holds no complete run of a pretrained MobileNetV2 or AlexNet: run "
+            "runs holds no complete run of a pretrained MobileNetV2 or AlexNet on EuroSAT: run "
             "python train_eurosat.py --model mobilenetv2 --weights imagenet --out runs and "
             "python train_eurosat.py --model alexnet --weights imagenet --out runs, or name",
         ),

@@ -134,7 +134,7 @@ def test_incomplete_missing_and_damaged_runs_are_named(pair, tmp_path):
 
 def test_the_newest_pretrained_pair_is_found(make_run, tmp_path):
     with pytest.raises(
-        UsageError, match="no complete run of a pretrained MobileNetV2 or AlexNet: run"
+        UsageError, match="no complete run of a pretrained MobileNetV2 or AlexNet on EuroSAT: run"
     ):
         find_pretrained(tmp_path)
     old = make_run("old", model="mobilenetv2", weights="imagenet")
@@ -142,7 +142,9 @@ def test_the_newest_pretrained_pair_is_found(make_run, tmp_path):
     make_run("scratch", model="alexnet", weights="none", seed=2)
     make_run("other", model="alexnet", weights="imagenet", data="sample", seed=3)
     change(old, ended="2025-01-01")
-    with pytest.raises(UsageError, match="pretrained AlexNet: run python train_eurosat.py --model"):
+    with pytest.raises(
+        UsageError, match="pretrained AlexNet on EuroSAT: run python train_eurosat.py"
+    ):
         find_pretrained(tmp_path)
     alexnet = make_run("alex", model="alexnet-bvlc", weights="x.npz", seed=4)
     assert find_pretrained(tmp_path) == [new, alexnet]

@@ -1,5 +1,5 @@
 from tfmodels.runs import write_json
-from tfmodels.tables import markdown_table, percent, summary
+from tfmodels.tables import learned_in_words, markdown_table, percent, summary
 
 
 def test_a_markdown_table_is_aligned():
@@ -14,6 +14,11 @@ def test_a_markdown_table_is_aligned():
 
 def test_percent():
     assert [percent(x) for x in (0, 0.79951, 1)] == ["0.00", "79.95", "100.00"]
+
+
+def test_what_was_learned_in_words():
+    learned = {"weights": [0.4321, 0.5679], "temperature": 0.9}
+    assert learned_in_words(learned) == "weights 0.432, 0.568; temperature 0.9"
 
 
 def test_summary_of_a_run(tmp_path):

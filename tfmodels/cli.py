@@ -105,10 +105,13 @@ def fuse() -> int:
         check_writable(args.out)
         from tfmodels import ensemble
         from tfmodels.members import find_pretrained, load_members
+        from tfmodels.tables import numbered
 
         runs = args.runs or find_pretrained(args.out)
         members = load_members(runs)
-        print(f"Fusing {', '.join(map(str, runs))}\n")
+        for run, label in zip(runs, numbered(map(str, runs)).values(), strict=True):
+            print(f"{label}: {run}")
+        print()
         if args.all_methods:
             print(ensemble.table_of_methods(members, args.calibrate, args.out))
             return
@@ -161,7 +164,7 @@ def report() -> int:
     def command(args: argparse.Namespace) -> None:
         for run in args.runs:
             if not is_complete(run):
-                raise UsageError(f"{run} is no complete run directory")
+                raise UsageError(f"{run} is no complete run directory: name one, such as runs/NAME")
         path = args.out or (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
         if path.is_dir():
             raise UsageError(f"--out {path} is a folder: name a file, such as report.html in it")
@@ -298,6 +301,8 @@ def run_script(parser: argparse.ArgumentParser, command: Callable[[Any], None]) 
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _report(parser.prog, f"could not read or write: {what}", error, 1)
+    except ModuleNotFoundError as error:
+        return _report(parser.prog, f"{error}: install it with pip", error, 1)
     except Exception as error:  # a defect of ours: still one line, and how to see more
         what = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
         return _report(parser.prog, what, error, 1)

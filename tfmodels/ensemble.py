@@ -37,10 +37,13 @@ from tfmodels.tables import (
     csv_table,
     figure_cells,
     fusion_summary,
+    learned_in_words,
     markdown_table,
+    numbered,
     percent,
 )
 
+LEFT_OUT = ("F1", "precision", "recall", "Brier score")  # of a table to be read
 LEARNING = ("power", "weighted", "stacking")  # methods that are fitted on validation
 
 
@@ -137,15 +140,15 @@ def run_fusion(
         write_json(work / "fusion.json", comparison)
         write_json(work / "config.json", config | {"ended": now()})
         write_results(work)
-    return fusion_summary(comparison)
+    return fusion_summary(comparison, learned)
 
 
 def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
-    """Judge every method on the test pictures; writes fusion_methods.md and .csv to a folder.
+    """Judge every method on the test pictures; writes all figures as .csv, the most telling as .md.
 
     Returns:
-        The table in Markdown; to choose a method, its second column is the one to look at:
-        each validation picture fused by what the method learned from other ones.
+        The table in Markdown, and where it is; to choose a method, its second column is the one
+        to look at: each validation picture fused by what the method learned from other ones.
 
     Raises:
         UsageError: the members have no validation pictures in common, or too few of a class.
@@ -172,20 +175,26 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
                 *cells,
                 difference["points"],
                 f"{difference['p']:.2g}",
-                "; ".join(f"{key} {_short(value)}" for key, value in learned[name].items()),
+                learned_in_words(learned[name]),
             ]
         )
     against = f"against {comparison['rival']}"
     header = ["method", "validation (5-fold)", *FIGURE_COLUMNS, against, "McNemar p", "learned"]
-    table = markdown_table(header, rows)
+    runs = numbered(members.names)
+    told = [i for i, column in enumerate(header) if column not in LEFT_OUT]
+    table = markdown_table(
+        [
+            header[i] if header[i] != against else f"against {runs[comparison['rival']]}"
+            for i in told
+        ],
+        [[runs.get(row[i], row[i]) for i in told] for row in rows],
+    )
+    legend = "\n".join(f"{run}: {name}  " for name, run in runs.items())
+    path = fusion_path(out, members, "methods", calibrate)
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "fusion_methods.md", table + "\n")
-    write_text(out / "fusion_methods.csv", csv_table(header, rows))
-    return table
-
-
-def _short(learned: float | list[float]) -> str:
-    return ", ".join(f"{value:.3g}" for value in np.atleast_1d(learned))
+    write_text(path.with_name(path.name + ".md"), f"{legend}\n\n{table}\n")
+    write_text(path.with_name(path.name + ".csv"), csv_table(header, rows))
+    return f"{table}\nkept, with all figures: {path}.md, .csv"
 
 
 def _keep_mistakes(path: Path, members: Members, fused: Predictions) -> None:

@@ -5,6 +5,7 @@ No TensorFlow here before it is asked for.
 
 import importlib
 import importlib.metadata
+import logging
 import os
 import platform
 import sys
@@ -50,7 +51,7 @@ def import_quietly(module: str) -> types.ModuleType:
     That log goes straight to file descriptor 2 and can't be turned off by any setting
     (TensorFlow 2.21); it would bury our own messages. A failed import shows it.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as log:
@@ -58,6 +59,8 @@ def import_quietly(module: str) -> types.ModuleType:
         try:
             imported = importlib.import_module(module)
             importlib.import_module("tensorflow").config.list_physical_devices()  # logs a lot
+            for name in ("absl", "tensorflow"):  # warn of what our users can't change
+                logging.getLogger(name).setLevel(logging.ERROR)
             return imported
         except Exception:
             log.seek(0)

@@ -62,7 +62,7 @@ def find_pretrained(out: Path) -> list[Path]:
             for family in missing
         )
         raise UsageError(
-            f"{out} holds no complete run of a pretrained {' or '.join(missing)}: "
+            f"{out} holds no complete run of a pretrained {' or '.join(missing)} on EuroSAT: "
             f"run {commands}, or name the runs to fuse"
         )
     return [newest[family] for family in FAMILIES]
@@ -79,7 +79,7 @@ def load_members(runs: Sequence[Path]) -> Members:
         raise UsageError(f"{runs[0]} alone can't be fused: name two runs or more")
     for run in runs:
         if not run.is_dir() or not is_complete(run):
-            raise UsageError(f"{run} is no complete run directory")
+            raise UsageError(f"{run} is no complete run directory: name one, such as runs/NAME")
     short = [run.resolve().name for run in runs]
     names = tuple(
         name if short.count(name) == 1 and name not in TAKEN else str(run.resolve())
@@ -116,7 +116,7 @@ def _check_alike(
             "classes": classes[i],
             "data": dataset["name"],
             "version": dataset["version"],
-            "split": dataset["split"],
+            "split": dataset["split"].split(";")[0],
         }
 
     first = told(0)
@@ -125,7 +125,8 @@ def _check_alike(
             if value != first[key]:
                 raise UsageError(
                     f"{names[i]} has {key} {_differing(value, first[key])}, {names[0]} has "
-                    f"{_differing(first[key], value)}: they can't be fused"
+                    f"{_differing(first[key], value)}: they can't be fused; train both with the "
+                    "same data, --split and --seed"
                 )
 
 

@@ -57,7 +57,7 @@ def loss_curve(history: Path) -> Figure:
             label = "" if i else "learning rate step"
             axes.axvline(epochs[step] + 0.5, color="grey", lw=0.8, ls="--", label=label)
         axes.set(xlabel="epoch", ylabel=metric)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
     axes.legend()
     return figure

@@ -19,7 +19,7 @@ from tfmodels import plots
 from tfmodels.evaluation import FIGURES, PROBABILISTIC, evaluate
 from tfmodels.predictions import Predictions, checksum, load_mistakes, load_predictions
 from tfmodels.runs import read_json, write_text
-from tfmodels.tables import percent
+from tfmodels.tables import learned_in_words, percent
 
 MISTAKES = 24  # shown of a run
 _TEMPLATES = jinja2.Environment(
@@ -29,7 +29,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters["percent"] = percent
+_TEMPLATES.filters |= {"percent": percent, "in_words": learned_in_words}
 
 
 def write_report(runs: Sequence[Path], path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfmodels.evaluation import FIGURES, PROBABILISTIC
 from tfmodels.runs import read_json
 
@@ -52,30 +54,45 @@ def summary(run: Path) -> str:
     return f"{per_class}\n\nMost confused: {confused}\nSplit: {split}\n\n{row}"
 
 
-def fusion_summary(comparison: dict[str, Any]) -> str:
+def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
     """What `ensemble.compare` says: confused pairs, a row of figures each, and the verdict."""
     figures, intervals, rival = (comparison[key] for key in ("figures", "intervals", "rival"))
+    runs = numbered(name for name in figures if name not in ("fusion", "oracle"))
     table = markdown_table(
-        ["run", *FIGURE_COLUMNS],
+        ["", *FIGURE_COLUMNS],
         [
-            [name, *figure_cells(row, intervals[name], of_probabilities=name != "oracle")]
+            [runs.get(name, name), *figure_cells(row, intervals[name], name != "oracle")]
             for name, row in figures.items()
         ],
     )
     confused = (
         f"Most confused by {name}: {'; '.join(figures[key]['most_confused']) or 'nothing'}"
-        for name, key in ((rival, rival), ("the fusion", "fusion"))
+        for name, key in ((runs[rival], rival), ("the fusion", "fusion"))
     )
     return "\n".join(
         [
             table,
             "",
             *confused,
+            *([f"Learned on validation: {learned_in_words(learned)}"] if learned else []),
             "",
-            f"Mean class accuracy of the fusion, against {rival} (the best on validation):",
+            f"Mean class accuracy of the fusion, against {runs[rival]} (the best on validation):",
             comparison["differences"]["fusion"]["in_words"],
             "",
         ]
+    )
+
+
+def numbered(names: Iterable[str]) -> dict[str, str]:
+    """Short names for runs in tables, by their own: run 1, run 2, ..."""
+    return {name: f"run {number}" for number, name in enumerate(names, 1)}
+
+
+def learned_in_words(learned: dict[str, Any]) -> str:
+    """What a method of fusion learned, such as "weights 0.43, 0.57; temperature 0.9"."""
+    return "; ".join(
+        f"{key} {', '.join(f'{number:.3g}' for number in np.atleast_1d(value))}"
+        for key, value in learned.items()
     )
 
 

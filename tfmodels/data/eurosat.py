@@ -122,7 +122,9 @@ def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]
     matches = [match for name in file.namelist() if (match := _MEMBER.fullmatch(name))]
     found = [(match[0], match[1], match[2]) for match in matches]
     if len(found) != PICTURES:
-        raise UsageError(f"{archive} holds {len(found)} pictures of EuroSAT, not {PICTURES}")
+        raise UsageError(
+            f"{archive} holds {len(found)} pictures of EuroSAT, not {PICTURES}: download it anew"
+        )
     return found
 
 
