@@ -80,4 +80,6 @@ def test_the_verdict_in_words():
 
 def test_the_verdict_is_about_pictures_not_the_mean_over_unequal_classes():
     comparison = Comparison(0.93, 0.75, 0.1, 0.25, 8, 40, 3e-6, 1020)
-    assert comparison.in_words().endswith(": a significant loss on 1,020 pictures")
+    assert comparison.in_words().endswith(
+        ": a significant loss on 1,020 pictures, whatever their classes"
+    )

@@ -103,17 +103,19 @@ class Comparison:
     def in_words(self) -> str:
         """Such as "97.75 % against 97.44 %: +0.31 points (...): not a significant gain".
 
-        Gain or loss of pictures recognised, which is what McNemar's test is about; the mean over
-        the classes can differ in sign where they are unequally frequent.
+        Gain or loss of pictures recognised, which is what McNemar's test is about. The mean over
+        the classes can differ from it in sign where they are unequally frequent; then it says so.
         """
         kind = "difference"
         if self.won != self.lost:
             kind = "gain" if self.won > self.lost else "loss"
+        differ = (self.won - self.lost) * (self.accuracy - self.rival) < 0
+        note = ", whatever their classes" if differ else ""
         verdict = f"a significant {kind}" if self.p < LEVEL else f"not a significant {kind}"
         return (
             f"{100 * self.accuracy:.2f} % against {100 * self.rival:.2f} %: {self.points()}, "
             f"{self.won} pictures won and {self.lost} lost, McNemar p = {self.p:.2g}: "
-            f"{verdict} on {self.pictures:,} pictures"
+            f"{verdict} on {self.pictures:,} pictures{note}"
         )
 
     def points(self) -> str:
