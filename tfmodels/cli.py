@@ -171,7 +171,7 @@ def report() -> int:
         if not path.parent.is_dir():
             raise UsageError(f"--out {path}: there is no folder {path.parent}")
         check_writable(path.parent)
-        from tfmodels.report import write_report
+        from tfmodels.page import write_report
 
         write_report(args.runs, path)
         print(f"report: {path}")

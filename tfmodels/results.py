@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tfmodels import plots
 from tfmodels.evaluation import evaluate
+from tfmodels.page import write_report
 from tfmodels.predictions import load_predictions
-from tfmodels.report import write_report
 from tfmodels.runs import write_json
 
 

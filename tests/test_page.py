@@ -11,8 +11,8 @@ from tfmodels import runs
 from tfmodels.ensemble import run_fusion
 from tfmodels.errors import RunError
 from tfmodels.members import load_members
+from tfmodels.page import write_report
 from tfmodels.predictions import load_mistakes, load_predictions
-from tfmodels.report import write_report
 
 
 class Page(html.parser.HTMLParser):
