@@ -32,6 +32,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        """Report a wrong argument as every other wrong call is."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
@@ -79,6 +80,7 @@ def train(part: Part) -> int:
     """The whole of a training script: parse, run, print. Returns the exit code."""
 
     def command(args: argparse.Namespace) -> None:
+        """Train one run, or fill the table."""
         settings = settings_from(args, part.settings)
         if args.table:
             check_table(args, part)
@@ -99,6 +101,7 @@ def fuse() -> int:
     """The whole of fuse.py: parse, fuse, print. Returns the exit code."""
 
     def command(args: argparse.Namespace) -> None:
+        """Fuse once, or compare all methods."""
         if args.all_methods and (args.method != "sum" or args.name is not None):
             word = "--name" if args.name is not None else "--method"
             raise UsageError(f"--all-methods makes a table of all methods: leave {word} out")
@@ -162,6 +165,7 @@ def report() -> int:
     """The whole of `python -m tfmodels.report`: parse, write, print. Returns the exit code."""
 
     def command(args: argparse.Namespace) -> None:
+        """Check what is asked for, and write the page."""
         for run in args.runs:
             if not is_complete(run):
                 raise UsageError(f"{run} is no complete run directory: name one, such as runs/NAME")

@@ -45,10 +45,12 @@ def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> s
     """
 
     def build() -> tuple[ImageData, keras.Model]:
+        """The pictures and a network for them."""
         data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
         return data, vgg(data.image_shape, len(data.class_names))
 
     def learn(model: keras.Model, data: ImageData, work: Path) -> Predict:
+        """Train all layers; gives what predicts a split."""
         train(model, data, settings, work)
         return functools.partial(predict, model)
 
@@ -66,6 +68,7 @@ def run_eurosat(settings: EurosatSettings, path: Path, overwrite: bool = False) 
     """
 
     def build() -> tuple[ImageData, keras.Model]:
+        """The pictures and a network for them, with the weights it starts from."""
         data = load_eurosat(
             settings.data,
             settings.data_dir,
@@ -80,6 +83,7 @@ def run_eurosat(settings: EurosatSettings, path: Path, overwrite: bool = False) 
         return data, model
 
     def learn(model: keras.Model, data: ImageData, work: Path) -> Predict:
+        """Train the layers that shall learn; gives what predicts a split."""
         if settings.train == "all":
             train(model, data, settings, work)
             return functools.partial(predict, model)

@@ -84,6 +84,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """
 
     def loss(log_temperature: float) -> float:
+        """What the best temperature makes smallest; by its logarithm, so that steps are even."""
         return negative_log_likelihood(labels, temper(probabilities, np.exp(log_temperature)))
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded").x))
@@ -155,6 +156,7 @@ def _fit_stacking(probabilities: np.ndarray, labels: np.ndarray) -> tuple[Rule, 
     model.fit(_log_features(probabilities), labels)
 
     def rule(probabilities: np.ndarray) -> np.ndarray:
+        """Give 0 to classes without a validation picture, which the regression can't know."""
         fused = np.zeros((probabilities.shape[1], classes))
         fused[:, model.classes_] = model.predict_proba(_log_features(probabilities))
         return fused

@@ -111,6 +111,7 @@ def _check_alike(
     names: Sequence[str], configs: Sequence[dict[str, Any]], classes: Sequence[tuple[str, ...]]
 ) -> None:
     def told(i: int) -> dict[str, Any]:
+        """What must be the same in all members, of one."""
         dataset = configs[i]["dataset"]
         return {
             "classes": classes[i],

@@ -65,6 +65,7 @@ def run_table3(settings: EurosatSettings, out: Path, overwrite: bool = False) ->
     """
 
     def check_weights(row: EurosatSettings) -> None:
+        """Find out before the first training whether the weights can be had and fit."""
         if row.weights != "none":
             load_weights(NETWORKS[row.model](image_size=row.image_size), row.weights)
 

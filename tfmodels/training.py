@@ -42,9 +42,11 @@ class History(keras.callbacks.Callback):
         self.path = path
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
+        """Write the epoch's row."""
         lr = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         seconds = round(time.monotonic() - self.started, 2)
         row = {**(logs or {}), "epoch": epoch + 1, "lr": f"{lr:.7g}", "seconds": seconds}
@@ -70,6 +72,7 @@ class KeepModel(keras.callbacks.Callback):
         self.best = -1.0
 
     def on_epoch_end(self, epoch, logs=None):
+        """Keep the network, whole or not at all."""
         kept = ["model"]
         if logs["val_accuracy"] > self.best:
             self.best = logs["val_accuracy"]

@@ -50,6 +50,7 @@ class Features:
             dataset = dataset.shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
 
         def gather(rows: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            """The features of a batch, read from disk."""
             values = tf.numpy_function(self.values.__getitem__, [rows], tf.float32)
             return tf.ensure_shape(values, [None, self.values.shape[1]]), labels
 

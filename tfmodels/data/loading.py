@@ -89,6 +89,7 @@ def load_data(
     info = builder.info
 
     def read(split: str) -> tf.data.Dataset:
+        """A split of the data set, always in the same order."""
         return builder.as_dataset(split=split, read_config=READ_CONFIG)
 
     check_limit(limit, name, info.splits[train].num_examples)

@@ -29,11 +29,13 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.depth_radius, self.bias, self.alpha, self.beta = depth_radius, bias, alpha, beta
 
     def call(self, inputs):
+        """Normalise maps (n, height, width, channels)."""
         radius, channels = self.depth_radius, inputs.shape[-1]
         squares = ops.pad(ops.square(inputs), [[0, 0]] * (len(inputs.shape) - 1) + [[radius] * 2])
         energy = sum(squares[..., i : i + channels] for i in range(2 * radius + 1))
         return inputs / ops.power(self.bias + self.alpha * energy, self.beta)
 
     def get_config(self):
+        """What it takes to build the layer again."""
         names = ("depth_radius", "bias", "alpha", "beta")
         return super().get_config() | {name: getattr(self, name) for name in names}

@@ -82,6 +82,7 @@ def read_bvlc(path: Path) -> dict[str, np.ndarray]:
 
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        """Let through what NumPy's own arrays need, and nothing else."""
         module = module.replace("numpy._core", "numpy.core")
         if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
             return np.empty(0).__reduce__()[0]

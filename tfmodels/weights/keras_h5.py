@@ -24,6 +24,7 @@ def read_h5(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
     stored: dict[str, np.ndarray] = {}
 
     def collect(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        """Keep a weight by its path in the file."""
         if isinstance(item, h5py.Dataset) and "/seed_generator/" not in name:
             stored[name] = item[()]
 

@@ -67,6 +67,7 @@ def _read_zip(file: Any) -> Any:
                 raise RunError(f"the checkpoint's byte order is {order}: only little is read")
 
         def load(kind: str, key: str, count: int) -> np.ndarray:
+            """The numbers of a storage, from its own file in the archive."""
             return np.frombuffer(archive.read(f"{folder}/data/{key}"), DTYPES[kind], count)
 
         return _Unpickler(io.BytesIO(archive.read(name)), load).load()
@@ -78,6 +79,7 @@ def _read_legacy(file: Any) -> Any:
     storages: dict[str, np.ndarray] = {}
 
     def load(kind: str, key: str, count: int) -> np.ndarray:
+        """An array of the storage's size, which is filled when its bytes come."""
         dtype = np.dtype(DTYPES[kind])
         if count * dtype.itemsize > size:
             raise ValueError(f"storage {key} is larger than the file")
@@ -103,6 +105,7 @@ class _Unpickler(pickle.Unpickler):
         self.load_storage = load
 
     def find_class(self, module: str, name: str) -> Any:
+        """Let through what tensors need, and nothing else."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -114,6 +117,7 @@ class _Unpickler(pickle.Unpickler):
         raise RunError(f"the checkpoint wants to import {module}.{name}: refused")
 
     def persistent_load(self, pid: Any) -> np.ndarray:
+        """The numbers of a tensor's storage."""
         _, kind, key, _, count = pid[:5]
         return self.load_storage(kind, key, count)
 
