@@ -17,9 +17,9 @@ import keras
 
 from tfmodels.data.eurosat import load_eurosat
 from tfmodels.models.mobilenet import mobilenetv2
-from tfmodels.settings import EurosatSettings
-from tfmodels.tables import markdown_table, percent
-from tfmodels.training import train
+from tfmodels.config import EurosatSettings
+from tfmodels.report.tables import markdown_table, percent
+from tfmodels.training.fit import train
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--data", default="eurosat")

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from tfmodels.fusion import METHODS
-from tfmodels.significance import RESAMPLES, bootstrap
-from tfmodels.tables import markdown_table
+from tfmodels.fusion.rules import METHODS
+from tfmodels.fusion.significance import RESAMPLES, bootstrap
+from tfmodels.report.tables import markdown_table
 
 UNLEARNED = ("sum", "geometric", "vote")
 

@@ -20,10 +20,10 @@ import keras
 from tfmodels.data.eurosat import load_eurosat
 from tfmodels.models.mobilenet import mobilenetv2
 from tfmodels.models.parts import backbone
-from tfmodels.settings import EurosatSettings
-from tfmodels.training import predict, train
-from tfmodels.transfer import compute_features, predict_head, train_head
-from tfmodels.weights.loading import load_weights
+from tfmodels.config import EurosatSettings
+from tfmodels.training.fit import predict, train
+from tfmodels.training.features import compute_features, predict_head, train_head
+from tfmodels.models.weights.loading import load_weights
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ import numpy as np
 
 from tfmodels.data.eurosat import load_eurosat
 from tfmodels.evaluation import evaluate
-from tfmodels.experiments import NETWORKS
-from tfmodels.settings import EurosatSettings
-from tfmodels.tables import markdown_table
-from tfmodels.transfer import compute_features, predict_head, train_head
-from tfmodels.weights.loading import load_weights
+from tfmodels.experiment import NETWORKS
+from tfmodels.config import EurosatSettings
+from tfmodels.report.tables import markdown_table
+from tfmodels.training.features import compute_features, predict_head, train_head
+from tfmodels.models.weights.loading import load_weights
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--data", default="eurosat")

@@ -14,8 +14,8 @@ import pytest
 
 from tfmodels.data import eurosat, loading, sample
 from tfmodels.evaluation import evaluate
-from tfmodels.predictions import Predictions, save_mistakes, save_predictions
-from tfmodels.runs import write_json
+from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.runs.directory import write_json
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT
 from tfmodels import cli
 from tfmodels.errors import RunError, UsageError
-from tfmodels.settings import CifarSettings, EurosatSettings
+from tfmodels.config import CifarSettings, EurosatSettings
 
 
 def test_flags_and_settings_have_the_same_defaults():

@@ -13,7 +13,7 @@ def epoch(batches):
 class Pipeline(tf.test.TestCase):
     def setUp(self):
         super().setUp()
-        from tfmodels.data.loading import Split
+        from tfmodels.data.images import Split
 
         images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype="uint8")
         self.images = images

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tfmodels.errors import UsageError
 from tfmodels.models.alexnet import alexnet, alexnet_bvlc
-from tfmodels.weights.alexnet import from_torchvision
-from tfmodels.weights.setting import set_weights
-from tfmodels.weights.torch_checkpoint import read_checkpoint
+from tfmodels.models.weights.alexnet import from_torchvision
+from tfmodels.models.weights.setting import set_weights
+from tfmodels.models.weights.torch_checkpoint import read_checkpoint
 
 # torchvision.models.alexnet().features and .classifier, layer by layer.
 FEATURES = [

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tfmodels import cli
-from tfmodels.settings import ARCHITECTURES
+from tfmodels.config import ARCHITECTURES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -9,8 +9,8 @@ from sklearn.metrics import balanced_accuracy_score
 from tfmodels import experiments, runs, study
 from tfmodels.errors import RunError, UsageError
 from tfmodels.models.vgg import vgg
-from tfmodels.predictions import Predictions, save_predictions
-from tfmodels.settings import CifarSettings, EurosatSettings
+from tfmodels.runs.predictions import Predictions, save_predictions
+from tfmodels.config import CifarSettings, EurosatSettings
 
 
 @pytest.fixture

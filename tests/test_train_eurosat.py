@@ -13,9 +13,9 @@ from tests.test_transfer import network
 from tfmodels import experiments, runs
 from tfmodels.data import eurosat
 from tfmodels.models.mobilenet import mobilenetv2
-from tfmodels.predictions import load_mistakes, load_predictions
-from tfmodels.settings import EurosatSettings
-from tfmodels.training import predict
+from tfmodels.runs.predictions import load_mistakes, load_predictions
+from tfmodels.config import EurosatSettings
+from tfmodels.training.fit import predict
 
 
 @pytest.fixture(scope="module")

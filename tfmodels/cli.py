@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from tfmodels.environment import import_quietly
+from tfmodels.runs.environment import import_quietly
 from tfmodels.errors import RunError, UsageError
-from tfmodels.runs import check_free, check_writable, is_complete, run_path
-from tfmodels.settings import (
+from tfmodels.runs.directory import check_free, check_writable, is_complete, run_path
+from tfmodels.config import (
     FUSION_METHODS,
     NAMED_SPLITS,
     WEIGHTS,
@@ -107,8 +107,8 @@ def fuse() -> int:
             raise UsageError(f"--all-methods makes a table of all methods: leave {word} out")
         check_writable(args.out)
         from tfmodels import ensemble
-        from tfmodels.members import find_pretrained, load_members
-        from tfmodels.tables import numbered
+        from tfmodels.fusion.members import find_pretrained, load_members
+        from tfmodels.report.tables import numbered
 
         runs = args.runs or find_pretrained(args.out)
         members = load_members(runs)
@@ -175,7 +175,7 @@ def report() -> int:
         if not path.parent.is_dir():
             raise UsageError(f"--out {path}: there is no folder {path.parent}")
         check_writable(path.parent)
-        from tfmodels.page import write_report
+        from tfmodels.report.page import write_report
 
         write_report(args.runs, path)
         print(f"report: {path}")

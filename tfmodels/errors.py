@@ -1,4 +1,8 @@
-"""The errors that a user can cause and mend; each message is one line that says what to do."""
+"""The errors that a user can cause and mend; each message is one line that says what to do.
+
+A message names parameters in backquotes, `name` or `name=value`. In Python that is how they are
+set; the command line shows them as flags, `--name` or `--name value`.
+"""
 
 from collections.abc import Sequence
 
@@ -16,6 +20,6 @@ class UsageError(RunError, ValueError):
 
 
 def first_names(names: Sequence[str], most: int = 3) -> str:
-    """The first few names for a message, and how many more there are."""
+    """Return the first few names for a message, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

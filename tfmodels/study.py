@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from tfmodels.errors import UsageError
 from tfmodels.evaluation import FIGURES, evaluate
-from tfmodels.experiments import NETWORKS, run_cifar, run_eurosat
-from tfmodels.fusion import fuse_sum
-from tfmodels.members import load_members
-from tfmodels.runs import check_free, is_complete, read_json, run_path, write_text
-from tfmodels.settings import SOURCES, CifarSettings, EurosatSettings, Settings, flag
-from tfmodels.tables import csv_table, markdown_table, percent
-from tfmodels.weights.loading import load_weights
+from tfmodels.experiment import NETWORKS, run_cifar, run_eurosat
+from tfmodels.fusion.rules import fuse_sum
+from tfmodels.fusion.members import load_members
+from tfmodels.runs.directory import check_free, is_complete, read_json, run_path, write_text
+from tfmodels.config import SOURCES, CifarSettings, EurosatSettings, Settings, flag
+from tfmodels.report.tables import csv_table, markdown_table, percent
+from tfmodels.models.weights.loading import load_weights
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 Figures = tuple[float, float, float, float]

@@ -1,1 +1,1 @@
-"""Data sets (`loading`), the built-in sample (`sample`) and batches for training (`pipeline`)."""
+"""Data sets, their splits, and batches for training; `catalog` lists the data sets."""

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfmodels.data.augmentation import turn_shift_brighten
-from tfmodels.data.loading import (
+from tfmodels.data.images import (
     READ_CONFIG,
     ImageData,
     check_limit,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfmodels.data.loading import Split
+from tfmodels.data.images import Split
 
 
 def training_batches(

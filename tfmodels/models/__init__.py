@@ -1,1 +1,1 @@
-"""The networks, one module each, as Keras functional models."""
+"""The networks as Keras functional models, one module each; `catalog` lists them."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from tfmodels.models.initializers import torch_init
-from tfmodels.models.normalization import LocalResponseNormalization
-from tfmodels.settings import ARCHITECTURES, check_image_size
+from tfmodels.models.layers import torch_init
+from tfmodels.models.layers import LocalResponseNormalization
+from tfmodels.config import ARCHITECTURES, check_image_size
 
 
 def alexnet(

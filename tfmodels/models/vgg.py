@@ -11,7 +11,7 @@ dropout were chosen on the validation split (docs/RESULTS.md).
 import keras
 from keras import layers
 
-from tfmodels.models.initializers import torch_init
+from tfmodels.models.layers import torch_init
 
 
 def vgg(

@@ -1,0 +1,92 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from tfmodels.errors import RunError
+from tfmodels.models.alexnet import alexnet_bvlc
+from tfmodels.models.weights.alexnet import from_torchvision, read_bvlc
+from tfmodels.models.weights.setting import set_weights
+
+
+def test_torchvisions_layouts():
+    state = {
+        "features.3.weight": np.arange(192 * 64 * 5 * 5).reshape(192, 64, 5, 5),
+        "classifier.1.weight": np.arange(2 * 9216).reshape(2, 9216),
+        "classifier.4.weight": np.arange(6).reshape(2, 3),
+        "classifier.4.bias": np.arange(2),
+        "unknown": np.zeros(1),
+    }
+    arrays = from_torchvision(state)
+    assert arrays["conv2/kernel"][1, 2, 3, 4] == state["features.3.weight"][4, 3, 1, 2]
+    # Input (row 1, column 2, channel 3) of ours is input (channel 3, row 1, column 2) of theirs.
+    ours, theirs = (1 * 6 + 2) * 256 + 3, (3 * 6 + 1) * 6 + 2
+    assert arrays["dense1/kernel"][ours, 1] == state["classifier.1.weight"][1, theirs]
+    np.testing.assert_array_equal(arrays["dense2/kernel"], state["classifier.4.weight"].T)
+    assert set(arrays) == {
+        "conv2/kernel", "dense1/kernel", "dense2/kernel", "dense2/bias", "unknown",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bvlc():
+    """A dictionary in the layout of bvlc_alexnet.npy, and of its shapes."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "conv1": (11, 11, 3, 96),
+        "conv2": (5, 5, 48, 256),
+        "conv3": (3, 3, 256, 384),
+        "conv4": (3, 3, 192, 384),
+        "conv5": (3, 3, 192, 256),
+        "fc6": (9216, 4096),
+        "fc7": (4096, 4096),
+        "fc8": (4096, 1000),
+    }
+    return {
+        name: [rng.random(shape, "float32"), rng.random(shape[-1], "float32")]
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 4])  # 2 is how the file that is passed around was made
+def test_bvlc_alexnets_layout(bvlc, tmp_path, protocol):
+    path = tmp_path / "bvlc_alexnet.npy"
+    with path.open("wb") as file:
+        header = {"descr": "|O", "fortran_order": False, "shape": ()}
+        np.lib.format.write_array_header_1_0(file, header)
+        pickle.dump(np.array(bvlc, dtype=object), file, protocol=protocol)
+    model = alexnet_bvlc(image_size=227)
+    set_weights(model, read_bvlc(path), path)
+    blue_green_red = np.array(model.get_layer("conv1").kernel)[:, :, ::-1]
+    np.testing.assert_array_equal(blue_green_red, bvlc["conv1"][0])
+    for ours, theirs in (("conv4", "conv4"), ("dense1", "fc6"), ("dense2", "fc7")):
+        np.testing.assert_array_equal(model.get_layer(ours).kernel, bvlc[theirs][0])
+        np.testing.assert_array_equal(model.get_layer(ours).bias, bvlc[theirs][1])
+
+
+def test_numpys_own_file_is_read_too(bvlc, tmp_path):
+    np.save(tmp_path / "x.npy", np.array({"conv1": bvlc["conv1"]}, dtype=object), allow_pickle=True)
+    assert set(read_bvlc(tmp_path / "x.npy")) == {"conv1/kernel", "conv1/bias"}
+
+
+class Attack:
+    def __reduce__(self):
+        return print, ("this must never be seen",)
+
+
+def test_a_pickled_attack_is_refused(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.array({"conv1": Attack()}, dtype=object), allow_pickle=True)
+    with pytest.raises(RunError, match="wants to import builtins.print: refused"):
+        read_bvlc(tmp_path / "x.npy")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"no npy", None])
+def test_a_file_that_is_something_else_is_refused(tmp_path, content):
+    path = tmp_path / "x.npy"
+    if content is None:
+        np.save(path, np.zeros(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy"):
+        read_bvlc(path)

@@ -1,0 +1,128 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from tfmodels.errors import RunError
+from tfmodels.runs.predictions import (
+    Predictions,
+    load_mistakes,
+    load_predictions,
+    save_mistakes,
+    save_predictions,
+)
+
+
+@pytest.fixture
+def saved(tmp_path, random_probabilities):
+    splits = {
+        name: Predictions(
+            np.array([f"{name}_{i}" for i in range(n)]),
+            np.arange(n) % 3,
+            random_probabilities(n, 3),
+        )
+        for name, n in (("val", 5), ("test", 7))
+    }
+    path = tmp_path / "predictions.npz"
+    save_predictions(path, splits, ("a", "b", "c"))
+    return path, splits
+
+
+def test_what_is_saved_is_loaded_bit_for_bit(saved):
+    path, splits = saved
+    loaded, class_names = load_predictions(path)
+    assert class_names == ("a", "b", "c")
+    assert list(loaded) == ["val", "test"]
+    for name, split in splits.items():
+        for field, value in vars(split).items():
+            np.testing.assert_array_equal(getattr(loaded[name], field), value)
+            assert getattr(loaded[name], field).dtype == value.dtype
+    assert [file.name for file in path.parent.iterdir()] == ["predictions.npz"]
+
+
+def test_the_file_needs_only_numpy_to_read(saved):
+    with np.load(saved[0], allow_pickle=False) as arrays:
+        assert sorted(arrays) == sorted(
+            [f"{s}_{f}" for s in ("val", "test") for f in ("ids", "labels", "probabilities")]
+            + ["class_names"]
+        )
+        assert arrays["test_probabilities"].shape == (7, 3)
+
+
+def test_a_damaged_or_missing_file_is_named(saved, tmp_path):
+    path, _ = saved
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(RunError, match="predictions.npz can't be read"):
+        load_predictions(path)
+    with pytest.raises(RunError, match="none.npz can't be read"):
+        load_predictions(tmp_path / "none.npz")
+
+
+def test_a_pickle_is_never_run(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    for name, content in (
+        ("plain.npz", pickle.dumps(Attack())),
+        ("array.npz", None),
+    ):
+        path = tmp_path / name
+        if content is None:
+            np.savez(path, test_ids=np.array([Attack()], dtype=object))
+        else:
+            path.write_bytes(content)
+        with pytest.raises(RunError):
+            load_predictions(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"test_probabilities": np.full((7, 3), np.nan, "float32")},
+            "in test probabilities aren't",
+        ),
+        ({"test_probabilities": np.full((7, 3), 0.3, "float32")}, r"sum to 1 within 0\.001"),
+        ({"test_probabilities": np.tile([1.5, -0.5, 0], (7, 1))}, "are negative, such as those of"),
+        ({"test_probabilities": np.full((7, 2), 0.5)}, r"shape \(7, 2\), for 3 classes"),
+        ({"test_labels": np.arange(7)}, "labels aren't whole numbers from 0 to 2"),
+        ({"test_labels": np.zeros(6, int)}, "7 ids, 6 labels, 7 predictions"),
+        ({"val_ids": np.array(["a"] * 5)}, "in val an id is there twice"),
+        ({"val_ids": np.arange(5)}, r"the ids have type int64 and shape \(5,\)"),
+        ({"test_labels": np.zeros((7, 1), int)}, "labels aren't whole numbers"),
+        ({"test_labels": np.zeros(7, "uint64")}, "labels aren't whole numbers"),
+        ({"test_probabilities": np.full((7, 3), "a")}, "the probabilities have type <U1"),
+        ({"class_names": np.array(["a", "b", "a"])}, "a class name is there twice"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(saved, change, words):
+    path, _ = saved
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, **change})
+    with pytest.raises(RunError, match=words):
+        load_predictions(path)
+
+
+def test_without_test_pictures_it_is_refused(saved):
+    path, splits = saved
+    save_predictions(path, {"val": splits["val"]}, ("a", "b", "c"))
+    with pytest.raises(RunError, match="it has no test pictures; make the run anew"):
+        load_predictions(path)
+
+
+def test_pictures_of_mistakes_are_kept_by_id(tmp_path):
+    pictures = [np.full((2, 3, 3), i, np.uint8) for i in (7, 8)]
+    save_mistakes(tmp_path / "mistakes.npz", np.array(["a", "b"]), pictures)
+    loaded = load_mistakes(tmp_path / "mistakes.npz")
+    assert list(loaded) == ["a", "b"]
+    np.testing.assert_array_equal(loaded["b"], pictures[1])
+    save_mistakes(tmp_path / "mistakes.npz", np.array([], str), [])
+    assert load_mistakes(tmp_path / "mistakes.npz") == {}
+    np.savez(tmp_path / "mistakes.npz", ids=np.array(["a"]), images=np.zeros((1, 4)))
+    with pytest.raises(RunError, match=r"type float64 and shape \(1, 4\)"):
+        load_mistakes(tmp_path / "mistakes.npz")
+    (tmp_path / "mistakes.npz").write_bytes(b"no")
+    with pytest.raises(RunError, match="can't be read as pictures"):
+        load_mistakes(tmp_path / "mistakes.npz")

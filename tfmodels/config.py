@@ -1,0 +1,281 @@
+"""What can be set for a training run: the one source of flags, defaults and config.json.
+
+No TensorFlow here, so that `--help` and wrong arguments answer at once.
+"""
+
+import dataclasses
+import hashlib
+import math
+import os
+import re
+import types
+import typing
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tfmodels.data.catalog import dataset_spec
+from tfmodels.errors import UsageError
+from tfmodels.models.catalog import NETWORKS
+
+KERAS_FILES = (".weights.h5", ".keras")  # files of weights that every network reads
+LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
+
+
+def _setting(
+    default: Any, help: str, choices: tuple[str, ...] | None = None, flag: str = ""
+) -> Any:
+    metadata = {"help": help, "choices": choices, "flag": flag}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of one training run; the defaults are the study's best row of Table 1.
+
+    `model`, `image_size` and `split_scheme` left out (None) become the defaults of the data set
+    and the network.
+
+    Raises:
+        UsageError: a value is out of range, or two don't go together; the message names
+            parameters, values and ranges.
+    """
+
+    data: str = _setting(
+        "cifar10", "data set: cifar10, eurosat, sample, land-sample, or a folder of images"
+    )
+    data_dir: str | None = _setting(
+        None, "folder of prepared TFDS data sets (default: TFDS_DATA_DIR, or TFDS' own)"
+    )
+    archive: str | None = _setting(None, "a EuroSAT.zip, where EuroSAT isn't prepared")
+    split_scheme: str = _setting(
+        None,
+        "how images are split: by data set (standard; random, spatial, google; random, "
+        "group:SEPARATOR), or a folder of three lists of names [the data set's first]",
+        flag="--split",
+    )
+    limit: int | None = _setting(
+        None, "use at most N images of each split, chosen by the seed, for trying out"
+    )
+    skip_damaged: bool = _setting(False, "leave out damaged and other files in a folder of images")
+    augment: bool = _setting(False, "vary the training images as suits the data set")
+    model: str = _setting(None, "network [the data set's default]", tuple(NETWORKS))
+    weights: str = _setting("none", "weights to start from: none, imagenet (download) or a file")
+    trainable: str = _setting(
+        "all",
+        "which layers learn; head: the classifier head, on features that are computed once",
+        ("all", "head", "head-then-all"),
+        flag="--train",
+    )
+    image_size: int = _setting(
+        None, "side in pixels that images are scaled to [the network's default]"
+    )
+    recipe: str = _setting("study", "named set of settings; flags override it")
+    epochs: int = _setting(10, "passes over the training split")
+    batch_size: int = _setting(64, "training images per update")
+    optimizer: str = _setting("adam", "optimizer", ("adam", "adamw", "sgd"))
+    lr: float = _setting(0.001, "learning rate, before any decay")
+    schedule: str = _setting("step", "learning rate schedule", ("step", "constant", "cosine"))
+    step_size: int = _setting(5, "step: epochs between two steps of the learning rate")
+    gamma: float = _setting(0.1, "step: factor on the learning rate at each step, at most 1")
+    warmup_epochs: int = _setting(0, "cosine: epochs in which the learning rate first rises")
+    weight_decay: float = _setting(0.0, "decoupled weight decay, per update and learning rate")
+    clip_norm: float | None = _setting(None, "largest norm of a weight's gradient [no limit]")
+    label_smoothing: float = _setting(0.0, "share of the target spread over all classes, under 1")
+    ema: float = _setting(0.0, "decay of a moving average of the weights, such as 0.999 [0: none]")
+    class_weights: bool = _setting(False, "weigh classes by the inverse of their frequency")
+    early_stopping: int | None = _setting(
+        None, "stop after N epochs without a better validation accuracy, and keep the best"
+    )
+    precision: str = _setting(
+        "float32", "precision of the layers", ("float32", "mixed_bfloat16", "mixed_float16")
+    )
+    seed: int = _setting(0, "seed of split, weights, order, dropout and augmentation")
+    deterministic: bool = _setting(
+        False, "have TensorFlow refuse operations that vary from run to run (slower)"
+    )
+
+    def __post_init__(self) -> None:
+        """Fill in the defaults that depend on data set and network, and check all values."""
+        spec = dataset_spec(self.data)
+        self._default("model", spec.network)
+        self._default("split_scheme", spec.split_schemes[0])
+        for field in dataclasses.fields(self):
+            choices = field.metadata["choices"]
+            if choices:
+                known = getattr(self, field.name) in choices
+                self._require(field.name, known, f"one of {', '.join(choices)}")
+        self._default("image_size", NETWORKS[self.model].image_size)
+        self._check_ranges()
+        self._check_data()
+        self._check_network()
+
+    def _default(self, name: str, value: Any) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, value)
+
+    def _require(self, name: str, true: bool, requirement: str) -> None:
+        if not true:
+            raise UsageError(f"`{name}` is {getattr(self, name)!r}: it must be {requirement}")
+
+    def _check_ranges(self) -> None:
+        for name in ("lr", "gamma"):
+            self._require(name, _is_number(getattr(self, name), above=0), "a number above 0")
+        self._require("gamma", self.gamma <= 1, "at most 1")
+        for name in ("epochs", "batch_size", "step_size"):
+            self._require(name, _is_whole(getattr(self, name), 1), "a whole number from 1 up")
+        for name in ("limit", "early_stopping"):
+            value = getattr(self, name)
+            fits = value is None or _is_whole(value, 1)
+            self._require(name, fits, "a whole number from 1 up")
+        fits = _is_whole(self.seed, 0) and self.seed < 2**32
+        self._require("seed", fits, "a whole number from 0 to 4294967295")
+        fits = _is_whole(self.warmup_epochs, 0) and self.warmup_epochs < self.epochs
+        self._require("warmup_epochs", fits, f"a whole number under {self.epochs}, the epochs")
+        for name in ("label_smoothing", "ema"):
+            value = getattr(self, name)
+            fits = _is_number(value) and 0 <= value < 1
+            self._require(name, fits, "a number from 0 to below 1")
+        fits = _is_number(self.weight_decay) and self.weight_decay >= 0
+        self._require("weight_decay", fits, "a number from 0 up")
+        fits = self.clip_norm is None or _is_number(self.clip_norm, above=0)
+        self._require("clip_norm", fits, "a number above 0")
+        if self.warmup_epochs and self.schedule != "cosine":
+            raise UsageError(
+                f"`warmup_epochs` is {self.warmup_epochs} with `schedule={self.schedule}`: only "
+                "`schedule=cosine` warms up"
+            )
+
+    def _check_data(self) -> None:
+        spec = dataset_spec(self.data)
+        scheme = self.split_scheme
+        group = spec.groups and len(scheme) > len("group:") and scheme.startswith("group:")
+        known = scheme in spec.split_schemes or group or (spec.lists and os.path.isdir(scheme))
+        also = ["group:SEPARATOR"] * spec.groups
+        folder = ", or a folder that holds train.txt, val.txt and test.txt" if spec.lists else ""
+        choices = ", ".join([*spec.split_schemes, *also])
+        self._require("split_scheme", known, f"one of {choices}{folder}, for {self.data}")
+        if self.archive is not None and not spec.archive:
+            raise UsageError(f"`archive` prepares EuroSAT, and `data` is {self.data}: leave it out")
+        if self.skip_damaged and not spec.damaged:
+            raise UsageError(
+                f"`skip_damaged` is for a folder of images, and `data` is {self.data}: leave it out"
+            )
+        if self.augment and self.trainable == "head":
+            raise UsageError(
+                "`augment` has no effect with `trainable=head`, whose features are computed once: "
+                "leave one of them out"
+            )
+
+    def _check_network(self) -> None:
+        spec = NETWORKS[self.model]
+        fits = _is_whole(self.image_size, spec.smallest) and self.image_size <= 4096
+        least = f"a whole number from {spec.smallest} to 4096 for {self.model}"
+        self._require("image_size", fits, least)
+        endings = (*KERAS_FILES, *spec.formats)
+        fits = self.weights in ("none", "imagenet") or self.weights.endswith(endings)
+        listed = ", ".join(endings)
+        self._require("weights", fits, f"none, imagenet, or a file that ends in one of {listed}")
+        if self.weights == "imagenet" and not spec.imagenet:
+            raise UsageError(
+                f"`weights=imagenet` has no download for {self.model}: name a file, or another "
+                "`model`"
+            )
+        if self.weights == "none" and self.trainable != "all":
+            raise UsageError(
+                f"`trainable={self.trainable}` needs pretrained weights: name `weights`, or leave "
+                "it out"
+            )
+
+    def check_files(self) -> None:
+        """Check that the files and folders that are named can be read.
+
+        Raises:
+            UsageError: one can't.
+        """
+        if self.data_dir is not None and not _is_readable_folder(self.data_dir):
+            raise UsageError(
+                f"`data_dir` {self.data_dir} is not a readable folder: name one that holds "
+                "prepared TFDS data sets, or leave it out to download"
+            )
+        if self.archive is not None and not zipfile.is_zipfile(self.archive):
+            raise UsageError(f"`archive` {self.archive} is not a zip file: name a EuroSAT.zip")
+        readable = os.path.isfile(self.weights) and os.access(self.weights, os.R_OK)
+        if self.weights not in ("none", "imagenet") and not readable:
+            raise UsageError(
+                f"`weights` is {self.weights!r}: it must be none, imagenet or a readable file"
+            )
+
+    def run_name(self, data: str = "", model: str = "") -> str:
+        """Return the default name of the run directory: the settings that make its result.
+
+        Args:
+            data: name of data that aren't the config's own.
+            model: name of a network that isn't the config's own.
+        """
+        parts = [data or (Path(self.data).resolve().name if _is_folder(self.data) else self.data)]
+        if model or self.model != dataset_spec(self.data).network:
+            parts.append(model or self.model)
+        if self.weights != "none":
+            parts.append(re.sub(r"\.(weights\.h5|\w+)$", "", Path(self.weights).name))
+        if self.trainable != "all":
+            parts.append(self.trainable)
+        if self.image_size != NETWORKS[self.model].image_size:
+            parts.append(f"{self.image_size}px")
+        if self.split_scheme != dataset_spec(self.data).split_schemes[0]:
+            lists = os.path.isdir(self.split_scheme)
+            parts.append(Path(self.split_scheme).resolve().name if lists else self.split_scheme)
+        parts += [f"lr{self.lr}", f"epochs{self.epochs}", f"seed{self.seed}"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in _NOT_IN_OPTIONS or value == field.default:
+                continue
+            option = field.name.replace("_", "-")
+            parts.append(option if value is True else f"{option}{value}")
+        return _short(re.sub(r"[^\w.+-]+", "-", "_".join(parts)))
+
+
+# What a run's name says elsewhere, or not at all because it doesn't change the result.
+_NOT_IN_OPTIONS = (
+    *("data", "data_dir", "archive", "model", "weights", "trainable", "image_size"),
+    *("split_scheme", "lr", "epochs", "seed", "recipe"),
+)
+SOURCES = ("data_dir", "archive")  # where data comes from, not what it is
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting: `batch_size` -> `--batch-size`."""
+    named = {field.name: field.metadata["flag"] for field in dataclasses.fields(Config)}
+    return named.get(name) or "--" + name.replace("_", "-")
+
+
+def kind(field: "dataclasses.Field[Any]") -> type:
+    """Return the type of a setting's values: `int | None` -> int."""
+    hint = typing.get_type_hints(Config)[field.name]
+    kinds = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+    found: type = kinds[0] if kinds else hint
+    return found
+
+
+def _short(name: str) -> str:
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 9]}-{digest}"
+
+
+def _is_folder(data: str) -> bool:
+    return dataset_spec(data).damaged
+
+
+def _is_readable_folder(path: str) -> bool:
+    return os.path.isdir(path) and os.access(path, os.R_OK)
+
+
+def _is_number(value: Any, above: float = -math.inf) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > above
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,89 @@
+"""The data sets that can be named. A new one is an entry here and a module beside it.
+
+TensorFlow is imported when a data set is loaded, not here: flags are checked against this
+catalogue.
+"""
+
+import dataclasses
+import os
+import pkgutil
+from typing import TYPE_CHECKING
+
+from tfmodels.errors import UsageError
+
+if TYPE_CHECKING:
+    from tfmodels.config import Config
+    from tfmodels.data.images import ImageData
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """What has to be known of a data set before it is loaded.
+
+    Attributes:
+        loader: `module:function` that takes a `Config` and returns an `ImageData`.
+        network: the network that is trained on it by default.
+        split_schemes: ways to choose training, validation and test images; the first is the
+            default.
+        lists: whether a folder with train.txt, val.txt and test.txt can choose them too.
+        groups: whether `group:SEPARATOR` can, which keeps images together whose file names
+            agree before the separator.
+        archive: whether it can be prepared from a zip file.
+        damaged: whether damaged files can be skipped.
+    """
+
+    loader: str
+    network: str
+    split_schemes: tuple[str, ...]
+    lists: bool = False
+    groups: bool = False
+    archive: bool = False
+    damaged: bool = False
+
+
+DATASETS = {
+    "cifar10": DatasetSpec("tfmodels.data.cifar10:load", "vgg", ("standard",)),
+    "eurosat": DatasetSpec(
+        "tfmodels.data.eurosat:load",
+        "mobilenetv2",
+        ("random", "spatial", "google"),
+        lists=True,
+        archive=True,
+    ),
+    "sample": DatasetSpec("tfmodels.data.sample:load", "vgg", ("standard",)),
+    "land-sample": DatasetSpec(
+        "tfmodels.data.sample:load_land", "mobilenetv2", ("random",), lists=True
+    ),
+}
+FOLDER = DatasetSpec(
+    "tfmodels.data.folder:load", "mobilenetv2", ("random",), lists=True, groups=True, damaged=True
+)
+SPLIT_FOLDER = dataclasses.replace(
+    FOLDER, split_schemes=("folders",), lists=False, groups=False
+)
+
+
+def dataset_spec(data: str) -> DatasetSpec:
+    """Return the entry of a data set, or that of a folder of images.
+
+    Raises:
+        UsageError: it is neither the name of a data set nor a folder.
+    """
+    if data in DATASETS:
+        return DATASETS[data]
+    if not os.path.isdir(data):
+        raise UsageError(
+            f"`data` is {data!r}: it must be one of {', '.join(DATASETS)}, or a folder of images"
+        )
+    return SPLIT_FOLDER if os.path.isdir(os.path.join(data, "train")) else FOLDER
+
+
+def load_data(config: "Config") -> "ImageData":
+    """Load the images and splits that a config names.
+
+    Raises:
+        UsageError: the config doesn't fit the data.
+        RunError: the data isn't there, can't be downloaded, or is damaged.
+    """
+    data: ImageData = pkgutil.resolve_name(dataset_spec(config.data).loader)(config)
+    return data
