@@ -214,8 +214,7 @@ class Config:
             model: name of a network that isn't the config's own.
         """
         parts = [data or (Path(self.data).resolve().name if _is_folder(self.data) else self.data)]
-        if model or self.model != dataset_spec(self.data).network:
-            parts.append(model or self.model)
+        parts.append(model or self.model)
         if self.weights != "none":
             parts.append(re.sub(r"\.(weights\.h5|\w+)$", "", Path(self.weights).name))
         if self.trainable != "all":
@@ -225,20 +224,20 @@ class Config:
         if self.split_scheme != dataset_spec(self.data).split_schemes[0]:
             lists = os.path.isdir(self.split_scheme)
             parts.append(Path(self.split_scheme).resolve().name if lists else self.split_scheme)
-        parts += [f"lr{self.lr}", f"epochs{self.epochs}", f"seed{self.seed}"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in _NOT_IN_OPTIONS or value == field.default:
                 continue
             option = field.name.replace("_", "-")
             parts.append(option if value is True else f"{option}{value}")
+        parts.append(f"seed{self.seed}")
         return _short(re.sub(r"[^\w.+-]+", "-", "_".join(parts)))
 
 
 # What a run's name says elsewhere, or not at all because it doesn't change the result.
 _NOT_IN_OPTIONS = (
     *("data", "data_dir", "archive", "model", "weights", "trainable", "image_size"),
-    *("split_scheme", "lr", "epochs", "seed", "recipe"),
+    *("split_scheme", "seed", "recipe"),
 )
 SOURCES = ("data_dir", "archive")  # where data comes from, not what it is
 
