@@ -1,4 +1,4 @@
-"""Fuse trained networks by their predictions. README.md says which and how."""
+"""Fuse trained networks by their predictions. README.md says how."""
 
 import sys
 

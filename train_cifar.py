@@ -5,4 +5,4 @@ import sys
 from tfmodels import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.train(cli.CIFAR))
+    sys.exit(cli.train_cifar())

@@ -1,8 +1,8 @@
-"""Train AlexNet or MobileNetV2 on EuroSAT. README.md says what it needs and leaves behind."""
+"""Train AlexNet or MobileNetV2 on EuroSAT. README.md says what it needs and what it leaves behind."""
 
 import sys
 
 from tfmodels import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.train(cli.EUROSAT))
+    sys.exit(cli.train_eurosat())

@@ -1,19 +1,18 @@
-"""Image classification with Keras: data, models, training, evaluation and runs.
+"""Image classification with Keras: data, networks, training, evaluation, fusion and reports.
 
 Names are imported when first used, so that `import tfmodels` costs nothing.
 """
 
-import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
-    "CifarSettings": "settings",
-    "load_data": "data.loading",
-    "vgg": "models.vgg",
-    "train": "training",
-    "predict": "training",
+    "Config": "config",
+    "configure": "recipes",
+    "run": "experiment",
+    "ImageData": "data.images",
+    "load_data": "data.catalog",
     "evaluate": "evaluation",
     "most_confused": "evaluation",
 }
@@ -23,4 +22,6 @@ __all__ = list(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    from tfmodels.runs.environment import import_quietly
+
+    return getattr(import_quietly(f"{__name__}.{_HOME[name]}"), name)

@@ -79,7 +79,9 @@ class Config:
     step_size: int = _setting(5, "step: epochs between two steps of the learning rate")
     gamma: float = _setting(0.1, "step: factor on the learning rate at each step, at most 1")
     warmup_epochs: int = _setting(0, "cosine: epochs in which the learning rate first rises")
-    weight_decay: float = _setting(0.0, "decoupled weight decay, per update and learning rate")
+    weight_decay: float | None = _setting(
+        None, "decoupled weight decay [adamw: 0.004, as Keras has it; others: none]"
+    )
     clip_norm: float | None = _setting(None, "largest norm of a weight's gradient [no limit]")
     label_smoothing: float = _setting(0.0, "share of the target spread over all classes, under 1")
     ema: float = _setting(0.0, "decay of a moving average of the weights, such as 0.999 [0: none]")
@@ -136,7 +138,8 @@ class Config:
             value = getattr(self, name)
             fits = _is_number(value) and 0 <= value < 1
             self._require(name, fits, "a number from 0 to below 1")
-        fits = _is_number(self.weight_decay) and self.weight_decay >= 0
+        value = self.weight_decay
+        fits = value is None or (_is_number(value) and value >= 0)
         self._require("weight_decay", fits, "a number from 0 up")
         fits = self.clip_norm is None or _is_number(self.clip_norm, above=0)
         self._require("clip_norm", fits, "a number above 0")

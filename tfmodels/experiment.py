@@ -1,160 +1,186 @@
-"""The experiments of both parts, each from settings to run directory."""
+"""A training run, from config to complete run directory."""
 
+import contextlib
 import dataclasses
-import functools
-import itertools
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfmodels import environment, plots
-from tfmodels.data.eurosat import load_eurosat
-from tfmodels.data.images import ImageData, Split, load_data
-from tfmodels.models.alexnet import alexnet, alexnet_bvlc
-from tfmodels.models.mobilenet import mobilenetv2
-from tfmodels.models.vgg import vgg
-from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
-from tfmodels.report.results import write_results
-from tfmodels.runs.directory import check_free, new_run, now, write_json
-from tfmodels.config import CifarSettings, EurosatSettings, Settings
-from tfmodels.report.tables import summary
-from tfmodels.training.fit import predict, train
-from tfmodels.training.features import compute_features, predict_head, train_head
+from tfmodels.config import Config
+from tfmodels.data.catalog import load_data
+from tfmodels.data.images import ImageData, Split
+from tfmodels.errors import UsageError
+from tfmodels.models.catalog import build
 from tfmodels.models.weights.loading import load_weights
+from tfmodels.report import plots
+from tfmodels.report.results import write_results
+from tfmodels.runs import environment
+from tfmodels.runs.directory import check_free, new_run, now, run_path, write_json
+from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.training.fit import predict, train
 
-Build = Callable[[], tuple[ImageData, keras.Model]]
-Predict = Callable[[Split], np.ndarray]
-NETWORKS = {"mobilenetv2": mobilenetv2, "alexnet": alexnet, "alexnet-bvlc": alexnet_bvlc}
 
+def run(
+    config: Config | None = None,
+    data: ImageData | None = None,
+    model: keras.Model | None = None,
+    out: str | Path = "runs",
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Train a network, judge it, and leave a complete run directory.
 
-def run_cifar(settings: CifarSettings, path: Path, overwrite: bool = False) -> str:
-    """Train the study's CNN, judge it, and leave a complete run directory at the path.
+    The model and the predictions are those of the last epoch, as in the study; with early
+    stopping those of the best.
 
-    The model and the predictions are those of the last epoch, as in the study.
+    Args:
+        config: the settings; by default the study's best row of Table 1.
+        data: images of one's own, in place of those that the config names.
+        model: a Keras model of one's own, in place of the network that the config names: from
+            raw pixels, 0 to 255, of the data's shape to probabilities.
+        out: folder of the run directories.
+        name: of the run directory; by default from the settings.
+        overwrite: replace a run of that name, once the new one is complete.
 
     Returns:
-        The test results in words and tables.
+        The path of the run directory; README.md says what it holds.
 
     Raises:
-        UsageError: the settings don't fit the data, or the path is taken.
-        RunError: the data can't be had, or training failed; what there is so far is kept.
+        UsageError: the settings don't fit the data or each other, or the path is taken.
+        RunError: data or weights aren't there or are damaged, or training failed; what there
+            is so far is kept.
     """
-
-    def build() -> tuple[ImageData, keras.Model]:
-        """The pictures and a network for them."""
-        data = load_data(settings.data, settings.data_dir, settings.seed, settings.limit)
-        return data, vgg(data.image_shape, len(data.class_names))
-
-    def learn(model: keras.Model, data: ImageData, work: Path) -> Predict:
-        """Train all layers; gives what predicts a split."""
-        train(model, data, settings, work)
-        return functools.partial(predict, model)
-
-    return _run(settings, path, overwrite, build, learn)
-
-
-def run_eurosat(settings: EurosatSettings, path: Path, overwrite: bool = False) -> str:
-    """Train a network on EuroSAT, judge it, and leave a complete run directory at the path.
-
-    As `run_cifar`. With `head-then-all` the head's own history is in the folder `head`.
-
-    Raises:
-        UsageError: the settings don't fit the data, or the path is taken.
-        RunError: data or weights can't be had, or training failed; what there is so far is kept.
-    """
-
-    def build() -> tuple[ImageData, keras.Model]:
-        """The pictures and a network for them, with the weights it starts from."""
-        data = load_eurosat(
-            settings.data,
-            settings.data_dir,
-            settings.seed,
-            settings.limit,
-            settings.split,
-            Path(settings.archive) if settings.archive else None,
-        )
-        classes = len(data.class_names)
-        model = NETWORKS[settings.model](data.image_shape, classes, settings.image_size)
-        load_weights(model, settings.weights)
-        return data, model
-
-    def learn(model: keras.Model, data: ImageData, work: Path) -> Predict:
-        """Train the layers that shall learn; gives what predicts a split."""
-        if settings.train == "all":
-            train(model, data, settings, work)
-            return functools.partial(predict, model)
-        features = compute_features(model, data)
-        if settings.train == "head":
-            train_head(model, features, data, settings, work)
-            return functools.partial(predict_head, model, features)
-        (work / "head").mkdir()
-        train_head(model, features, data, settings, work / "head")
-        train(model, data, settings, work)
-        return functools.partial(predict, model)
-
-    return _run(settings, path, overwrite, build, learn)
-
-
-def _run(
-    settings: Settings,
-    path: Path,
-    overwrite: bool,
-    build: Build,
-    learn: Callable[[keras.Model, ImageData, Path], Predict],
-) -> str:
+    config = config or Config()
+    config.check_files()
     started = now()
+    default_name = config.run_name(data.name if data else "", model.name if model else "")
+    path = run_path(Path(out), default_name if name is None else name)
     check_free(path, overwrite)
-    _make_repeatable(settings)
-    data, model = build()
-    config = _describe(settings, data, model) | {"started": started}
-    with new_run(path, overwrite) as work:
-        write_json(work / "config.json", config)
-        predict_split = learn(model, data, work)
-        splits = {
-            name: Predictions(split.ids, split.labels, predict_split(split))
-            for name, split in (("val", data.val), ("test", data.test))
-        }
-        save_predictions(work / "predictions.npz", splits, data.class_names)
-        _keep_mistakes(work / "mistakes.npz", data.test, splits["test"].probabilities)
-        (work / "figures").mkdir()
-        plots.save(plots.architecture(model), work / "figures" / "architecture.png")
-        write_json(work / "config.json", config | {"ended": now()})
-        write_results(work)
-    return summary(path)
+    with _keras_settings(config):
+        data = data or load_data(config)
+        network = model or build_network(config, data)
+        check_model(network, data)
+        description = describe(config, data, network) | {"started": started}
+        announce(description, data, path)
+        with new_run(path, overwrite) as directory:
+            write_json(directory / "config.json", description)
+            last = train(network, data, config, directory, _start(config))
+            predictions = {
+                part: Predictions(split.ids, split.labels, predict(last.network, split, part))
+                for part, split in (("val", last.data.val), ("test", last.data.test))
+            }
+            save_predictions(directory / "predictions.npz", predictions, data.class_names)
+            _save_mistakes(directory / "mistakes.npz", data.test, predictions["test"])
+            (directory / "figures").mkdir()
+            plots.save(plots.architecture(network), directory / "figures" / "architecture.png")
+            write_json(directory / "config.json", description | {"ended": now()})
+            write_results(directory)
+    return path
 
 
-def _keep_mistakes(path: Path, split: Split, probabilities: np.ndarray) -> None:
-    wrong = probabilities.argmax(axis=1) != split.labels
-    pictures = (image for image, _ in split.dataset.as_numpy_iterator())
-    save_mistakes(path, split.ids[wrong], list(itertools.compress(pictures, wrong)))
-
-
-def _make_repeatable(settings: Settings) -> None:
-    keras.utils.set_random_seed(settings.seed)
-    if settings.deterministic and keras.backend.backend() == "tensorflow":
+@contextlib.contextmanager
+def _keras_settings(config: Config) -> Iterator[None]:
+    """Set seed, precision and determinism; afterwards precision is as it was."""
+    policy = keras.config.dtype_policy()
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
-def _describe(settings: Settings, data: ImageData, model: keras.Model) -> dict[str, Any]:
+def build_network(config: Config, data: ImageData) -> keras.Model:
+    """Build the network that a config names, for some data, with the weights it starts from.
+
+    Raises:
+        UsageError: the weights are of a kind that the network doesn't take.
+        RunError: the weights can't be downloaded, are damaged, or don't fit.
+    """
+    model = build(config.model, data.image_shape, len(data.class_names), config.image_size)
+    load_weights(model, config.model, config.weights)
+    return model
+
+
+def check_model(model: keras.Model, data: ImageData) -> None:
+    """Check that a model takes the data's images and returns as many probabilities as classes.
+
+    Raises:
+        UsageError: it doesn't.
+    """
+    shapes = model.input_shape[1:], model.output_shape[1:]
+    required = data.image_shape, (len(data.class_names),)
+    fits = all(
+        len(shape) == len(need) and all(a in (None, b) for a, b in zip(shape, need, strict=True))
+        for shape, need in zip(shapes, required, strict=True)
+    )
+    if not fits:
+        raise UsageError(
+            f"`model` maps {shapes[0]} to {shapes[1]}: for these data it must map {required[0]} "
+            f"to {required[1]}"
+        )
+
+
+def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, Any]:
+    """Return what config.json tells of a run before it begins."""
+    backend = keras.backend.backend()
     return {
-        "settings": dataclasses.asdict(settings),
-        "seed": settings.seed,
+        "settings": dataclasses.asdict(config) | {"data": data.name},
+        "seed": config.seed,
         "command": sys.argv,
+        "git_commit": environment.git_commit(),
         "dataset": {
             "name": data.name,
             "version": data.version,
             "class_names": data.class_names,
             "split": data.split,
-            "splits": {name: len(getattr(data, name)) for name in ("train", "val", "test")},
+            "splits": {part: len(getattr(data, part)) for part in ("train", "val", "test")},
         },
         "model": {"name": model.name, "parameters": model.count_params()},
-        "backend": keras.backend.backend(),
-        "versions": environment.versions(*{keras.backend.backend()} - {"tensorflow"}),
+        "backend": backend,
+        "versions": environment.versions(*{backend} - {"tensorflow"}),
         "hardware": environment.hardware() | {"devices": keras.distribution.list_devices()},
     }
+
+
+def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
+    """Print what is trained on what, where, and into which run directory."""
+    settings, hardware = description["settings"], description["hardware"]
+    counts = description["dataset"]["splits"]
+    images = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+    start = "from scratch" if settings["weights"] == "none" else f"from {settings['weights']}"
+    lines = {
+        "data": f"{data.name} {data.version}, {len(data.class_names)} classes; images: {images}",
+        "split": data.split,
+        "network": f"{description['model']['name']}, "
+        f"{description['model']['parameters']:,} parameters, {start}",
+        "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
+        f"{settings['precision']}, Keras on {description['backend']}",
+        "run": path,
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<9}{value}", file=sys.stderr)
+    for note in data.notes:
+        print(f"{'note:':<9}{note}", file=sys.stderr)
+
+
+def _start(config: Config) -> int:
+    """Return what the weights come from as a number: 0, or a checksum of their file."""
+    if config.weights in ("none", "imagenet"):
+        return 0
+    with open(config.weights, "rb") as file:
+        return int.from_bytes(hashlib.file_digest(file, "sha256").digest()[:4])
+
+
+def _save_mistakes(path: Path, split: Split, predictions: Predictions) -> None:
+    wrong = np.flatnonzero(predictions.probabilities.argmax(axis=1) != split.labels)
+    save_mistakes(path, split.ids[wrong], list(split.images[wrong]))

@@ -1,34 +1,48 @@
-"""How training pictures are varied, by what doesn't change their class.
+"""Variations of training images that don't change their class.
 
-Both take one picture (height, width, 3) uint8 and a seed (2,) int64, and give a picture of
-the same kind; the same seed gives the same picture.
+Both functions take a batch of images (n, height, width, 3) uint8 and random numbers
+(n, NUMBERS) float32 from 0 to 1, and return images of the same kind; the same numbers give the
+same images.
 """
 
 import tensorflow as tf
 
+NUMBERS = 6  # per image, used as far as needed
 SHIFT = 4  # pixels to each side, as in He et al. 2016 (arXiv:1512.03385), section 4.2
 BRIGHTNESS = 0.1  # of 255, up or down
 
 
-def crop_and_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shift a picture by up to 4 pixels, filling by reflection, and mirror every second one."""
-    return tf.image.stateless_random_flip_left_right(_shift(image, seed), seed + 1)
+def crop_and_flip(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """Shift images by up to 4 pixels, filling by reflection, and mirror half of them."""
+    shifted = _shift(images, numbers[:, :2])
+    return _where(numbers[:, 2], tf.reverse(shifted, [2]), shifted)
 
 
-def turn_shift_brighten(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """One of the eight turns and mirrors of a square, a small shift, and another brightness.
+def turn_shift_brighten(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """Apply one of the eight turns and mirrors of a square, a small shift, another brightness.
 
-    For pictures from above, where no direction is up. The picture must be square.
+    For images from above, where no direction is up. The images must be square.
     """
-    turn = tf.random.stateless_uniform([], seed + 1, maxval=4, dtype=tf.int32)
-    turned = tf.image.rot90(tf.cast(_shift(image, seed), tf.float32), turn)
-    mirrored = tf.image.stateless_random_flip_left_right(turned, seed + 2)
-    change = tf.random.stateless_uniform([], seed + 3, -BRIGHTNESS * 255, BRIGHTNESS * 255)
-    brighter = tf.saturate_cast(tf.round(mirrored + change), image.dtype)
-    return tf.ensure_shape(brighter, image.shape)
+    images = _shift(images, numbers[:, :2])
+    # Two mirrors and a transposition, each or not: together these are the eight symmetries.
+    images = _where(numbers[:, 2], tf.reverse(images, [1]), images)
+    images = _where(numbers[:, 3], tf.reverse(images, [2]), images)
+    images = _where(numbers[:, 4], tf.transpose(images, [0, 2, 1, 3]), images)
+    change = (2 * numbers[:, 5] - 1) * BRIGHTNESS * 255
+    brighter = tf.cast(images, tf.float32) + change[:, None, None, None]
+    return tf.saturate_cast(tf.round(brighter), images.dtype)
 
 
-def _shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    padded = tf.pad(image, [[SHIFT, SHIFT], [SHIFT, SHIFT], [0, 0]], mode="REFLECT")
-    shifted = tf.image.stateless_random_crop(padded, tf.shape(image), seed)
-    return tf.ensure_shape(shifted, image.shape)
+def _where(numbers: tf.Tensor, changed: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    return tf.where((numbers < 0.5)[:, None, None, None], changed, images)
+
+
+def _shift(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    _, height, width, _ = images.shape
+    margins = [[0, 0], [SHIFT, SHIFT], [SHIFT, SHIFT], [0, 0]]
+    padded = tf.pad(images, margins, mode="REFLECT")
+    first = tf.cast(numbers * (2 * SHIFT + 1), tf.int32)
+    rows = first[:, :1] + tf.range(height)
+    columns = first[:, 1:] + tf.range(width)
+    cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(cropped, columns, axis=2, batch_dims=1)

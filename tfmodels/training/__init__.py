@@ -1,1 +1,1 @@
-""""""
+"""How networks are trained: stages, optimizers, callbacks, and features for classifier heads."""

@@ -1,174 +1,151 @@
-"""How a network is trained: Adam, step-decayed learning rate, and what is kept on the way."""
+"""Train a network in stages, and predict with it."""
 
-import csv
-import os
-import sys
-import time
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
-from tqdm.keras import TqdmCallback
+from sklearn.utils import compute_class_weight
+from tqdm import tqdm
 
+from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
-from tfmodels.data.pipeline import evaluation_batches, training_batches
+from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from tfmodels.errors import RunError
-from tfmodels.config import CifarSettings, Settings
-
-HISTORY_COLUMNS = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-
-
-def step_decay(epoch: int, lr: float, step_size: int, gamma: float) -> float:
-    """Learning rate of an epoch (from 0): lr * gamma^(epoch // step_size), PyTorch's StepLR."""
-    return lr * gamma ** (epoch // step_size)
+from tfmodels.models.parts import classifier_head
+from tfmodels.training.callbacks import History, KeepModel, Progress, StepDecay, save_model
+from tfmodels.training.features import compute_features
+from tfmodels.training.optimizers import build_loss, build_optimizer
 
 
-class StepDecay(keras.callbacks.LearningRateScheduler):
-    """Set the learning rate of each epoch by `step_decay`, whatever it was before."""
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a training: a network and the data it learns from.
 
-    def __init__(self, lr: float, step_size: int, gamma: float):
-        super().__init__(lambda epoch: step_decay(epoch, lr, step_size, gamma))
-
-
-class History(keras.callbacks.Callback):
-    """Write one row per finished epoch, with the columns `HISTORY_COLUMNS`, to a CSV file.
-
-    Keras' CSVLogger can set neither the columns' order nor their names.
+    The network may be a part of the model: the classifier head, which learns from features.
     """
 
-    def __init__(self, path: Path):
-        super().__init__()
-        self.path = path
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock."""
-        self.started = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Write the epoch's row."""
-        lr = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        seconds = round(time.monotonic() - self.started, 2)
-        row = {**(logs or {}), "epoch": epoch + 1, "lr": f"{lr:.7g}", "seconds": seconds}
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
-
-
-class KeepModel(keras.callbacks.Callback):
-    """Keep `model.keras`, the last epoch's, and `best.keras`, the best validation accuracy's.
-
-    Keras' ModelCheckpoint writes in place: stopped at the wrong moment it leaves half a
-    file where a whole one was. Weights alone (`.weights.h5`) are no way out: on a full disk
-    HDF5 (h5py 3.14) ends the process by a segmentation fault.
-    """
-
-    def __init__(self, directory: Path, whole: keras.Model | None = None):
-        """Keep `whole`, of which the trained model is a part; by default the trained model."""
-        super().__init__()
-        self.directory, self.whole = directory, whole
-        self.best = -1.0
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Keep the network, whole or not at all."""
-        kept = ["model"]
-        if logs["val_accuracy"] > self.best:
-            self.best = logs["val_accuracy"]
-            kept.append("best")
-        for name in kept:
-            part = self.directory / "part.keras"
-            try:
-                (self.whole or self.model).save(part)
-                part.replace(self.directory / f"{name}.keras")
-            finally:
-                part.unlink(missing_ok=True)
+    name: str
+    network: keras.Model
+    data: ImageData
 
 
 def train(
     model: keras.Model,
     data: ImageData,
-    settings: Settings | None = None,
-    directory: str | os.PathLike | None = None,
-) -> keras.callbacks.History:
-    """Train a model on the training split, watching the validation split.
+    config: Config,
+    directory: Path | None = None,
+    start: int = 0,
+) -> Stage:
+    """Train a model in the stages that `config.trainable` names.
 
     Args:
-        model: takes raw pixels, gives probabilities.
-        data: the splits.
-        settings: how to train; by default the study's best row.
-        directory: where to keep `history.csv`, `model.keras`, `best.keras` and
-            `tensorboard/`; None keeps none.
+        model: takes raw pixels, 0 to 255, and returns probabilities.
+        data: images and splits.
+        config: how to train.
+        directory: where to keep `history.csv`, `model.keras`, `best.keras` and `tensorboard/`,
+            of earlier stages in a folder named after them; None keeps none.
+        start: what the weights came from, as a number. Together with seed and stage it makes
+            the order of images, so that training further from given weights doesn't repeat it.
 
     Returns:
-        Keras' history of losses and accuracies per epoch.
+        The last stage, whose network and data give the predictions.
 
     Raises:
         RunError: the loss is no longer a number.
     """
-    settings = settings or CifarSettings()
-    augment = data.augment if settings.augment else None
-    return fit(
-        model,
-        training_batches(data.train, settings.batch_size, settings.seed, augment),
-        evaluation_batches(data.val),
-        settings,
-        directory,
-    )
+    stages = list_stages(model, data, config.trainable)
+    for number, stage in enumerate(stages):
+        folder = directory
+        if directory is not None and stage is not stages[-1]:
+            folder = directory / stage.name
+            folder.mkdir()
+        name = stage.name if len(stages) > 1 else ""
+        fit(stage, config, folder, model, (config.seed, start, number), name)
+    return stages[-1]
+
+
+def list_stages(model: keras.Model, data: ImageData, trainable: str) -> list[Stage]:
+    """Return the stages of a training: of `all` layers, the `head`, or `head-then-all`."""
+    whole = Stage("all", model, data)
+    if trainable == "all":
+        return [whole]
+    head = Stage("head", classifier_head(model), compute_features(model, data))
+    return [head] if trainable == "head" else [head, whole]
 
 
 def fit(
-    model: keras.Model,
-    training: tf.data.Dataset,
-    validation: tf.data.Dataset,
-    settings: Settings,
-    directory: str | os.PathLike | None = None,
-    whole: keras.Model | None = None,
-) -> keras.callbacks.History:
-    """As `train`, on batches; of a model that is a part, the `whole` is kept."""
-    model.compile(
-        optimizer=keras.optimizers.Adam(settings.lr, epsilon=1e-8),  # PyTorch's epsilon
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+    stage: Stage,
+    config: Config,
+    directory: Path | None,
+    whole: keras.Model,
+    seed: Sequence[int],
+    name: str = "",
+) -> None:
+    """Train the network of one stage, and keep the `whole` model after each epoch.
+
+    Raises:
+        RunError: the loss is no longer a number.
+    """
+    network, data = stage.network, stage.data
+    steps = steps_per_epoch(data.train, config.batch_size)
+    network.compile(
+        optimizer=build_optimizer(config, steps),
+        loss=build_loss(config),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    # In a terminal a bar per epoch as well; in a log file the bar over all epochs is enough.
-    progress = TqdmCallback(epochs=settings.epochs, verbose=int(sys.stderr.isatty()))
-    try:
-        history = model.fit(
-            training,
-            validation_data=validation,
-            epochs=settings.epochs,
-            callbacks=[*_callbacks(settings, directory, whole), progress],
-            shuffle=False,  # the pipeline does it
-            verbose=0,
-        )
-    finally:
-        progress.on_train_end()  # an open bar would draw over the message of an error
+    augment = data.augment if config.augment else None
+    history = network.fit(
+        training_batches(data.train, config.batch_size, seed, config.epochs, augment=augment),
+        validation_data=evaluation_batches(data.val),
+        epochs=config.epochs,
+        steps_per_epoch=steps,  # the pipeline runs through all epochs
+        class_weight=_class_weights(data.train) if config.class_weights else None,
+        callbacks=_callbacks(config, directory, whole, name),
+        verbose=0,
+    )
     loss = history.history["loss"][-1]
     if not np.isfinite(loss):
         raise RunError(
-            f"the loss became {loss} in epoch {len(history.epoch)} at --lr {settings.lr}: "
-            "lower the learning rate"
+            f"the loss became {loss} in epoch {len(history.epoch)} with `lr={config.lr}`: lower "
+            "the learning rate"
         )
-    return history
+    if config.early_stopping and directory is not None:
+        save_model(whole, directory / "model.keras")  # the best epoch's weights are back
 
 
-def predict(model: keras.Model, split: Split) -> np.ndarray:
-    """Class probabilities (n, classes) float32 of a split's pictures, in its order."""
-    return model.predict(evaluation_batches(split), verbose=0)
+def predict(network: keras.Model, split: Split, name: str = "predict") -> np.ndarray:
+    """Return class probabilities (n, classes) float32 of a split, in its order."""
+    batches = evaluation_batches(split)
+    progress = tqdm(batches, name, ncols=79, leave=False, unit="batch")
+    return np.concatenate([network.predict_on_batch(images) for images, _ in progress])
+
+
+def _class_weights(split: Split) -> dict[int, float]:
+    classes = np.unique(split.labels)
+    weights = compute_class_weight("balanced", classes=classes, y=split.labels)
+    return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
 def _callbacks(
-    settings: Settings, directory: str | os.PathLike | None, whole: keras.Model | None
+    config: Config, directory: Path | None, whole: keras.Model, name: str
 ) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
-    if settings.step_decay:
-        callbacks.append(StepDecay(settings.lr, settings.step_size, settings.gamma))
+    if config.schedule == "step":
+        callbacks.append(StepDecay(config.lr, config.step_size, config.gamma))
+    if config.ema:  # before all that looks at the weights after an epoch
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if config.early_stopping:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_accuracy", mode="max", patience=config.early_stopping, restore_best_weights=True
+            )
+        )
     if directory is not None:
         callbacks += [
-            History(Path(directory) / "history.csv"),
-            KeepModel(Path(directory), whole),
-            keras.callbacks.TensorBoard(Path(directory) / "tensorboard", write_graph=False),
+            History(directory / "history.csv"),
+            KeepModel(directory, whole),
+            keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
         ]
-    return callbacks
+    return [*callbacks, Progress(name)]

@@ -1,0 +1,69 @@
+"""Optimizers, learning rate schedules and losses, from Keras' own classes."""
+
+import keras
+from keras import ops
+
+from tfmodels.config import Config
+
+
+def build_optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a config, with its schedule where that is one of Keras' own.
+
+    The schedule `step` is the study's callback, `callbacks.StepDecay`.
+    """
+    options = {
+        "learning_rate": _cosine(config, steps_per_epoch)
+        if config.schedule == "cosine"
+        else config.lr,
+        "clipnorm": config.clip_norm,
+        "use_ema": config.ema > 0,
+        "ema_momentum": config.ema or 0.99,
+    }
+    if config.weight_decay is not None:
+        options["weight_decay"] = config.weight_decay
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
+    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
+    return kinds[config.optimizer](epsilon=1e-8, **options)  # PyTorch's epsilon
+
+
+def _cosine(config: Config, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    warmup = config.warmup_epochs * steps_per_epoch
+    steps = config.epochs * steps_per_epoch - warmup
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(config.lr, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=config.lr, warmup_steps=warmup
+    )
+
+
+@keras.saving.register_keras_serializable("tfmodels")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of whole-number labels with label smoothing, which Keras has for one-hot ones.
+
+    Szegedy et al. 2016 (arXiv:1512.00567): the target is 1 - smoothing for the true class, plus
+    smoothing / classes for each.
+    """
+
+    def __init__(self, smoothing: float, name: str = "smoothed_crossentropy") -> None:
+        super().__init__(name=name)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Return the loss (n,) of labels (n,) and probabilities (n, classes)."""
+        labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        targets = ops.one_hot(labels, y_pred.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            targets, y_pred, label_smoothing=self.smoothing
+        )
+
+    def get_config(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        """Return what it takes to build the loss again."""
+        return {"smoothing": self.smoothing, "name": self.name}
+
+
+def build_loss(config: Config) -> keras.losses.Loss:
+    """Return the cross-entropy of whole-number labels and probabilities, smoothed if asked for."""
+    if config.label_smoothing:
+        return SmoothedCrossentropy(config.label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy()
