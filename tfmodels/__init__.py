@@ -3,6 +3,7 @@
 Names are imported when first used, so that `import tfmodels` costs nothing.
 """
 
+import importlib
 from typing import Any
 
 __version__ = "0.2.0"
@@ -17,6 +18,7 @@ _HOME = {
     "most_confused": "evaluation",
 }
 __all__ = list(_HOME)
+_ON_TENSORFLOW = ("experiment", "data.images", "data.catalog")  # whose start-up log is kept back
 
 
 def __getattr__(name: str) -> Any:
@@ -24,4 +26,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tfmodels.runs.environment import import_quietly
 
-    return getattr(import_quietly(f"{__name__}.{_HOME[name]}"), name)
+    module = f"{__name__}.{_HOME[name]}"
+    load = import_quietly if _HOME[name] in _ON_TENSORFLOW else importlib.import_module
+    return getattr(load(module), name)

@@ -6,28 +6,52 @@ wrong argument answer at once.
 
 import argparse
 import dataclasses
-import os
+import difflib
+import re
 import sys
 import traceback
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
-from tfmodels.runs.environment import import_quietly
+from tfmodels import __version__
+from tfmodels.config import Config, flag, kind
 from tfmodels.errors import RunError, UsageError
+from tfmodels.fusion.methods import METHODS
+from tfmodels.recipes import RECIPES, configure
 from tfmodels.runs.directory import check_free, check_writable, is_complete, run_path
-from tfmodels.config import (
-    FUSION_METHODS,
-    NAMED_SPLITS,
-    WEIGHTS,
-    CifarSettings,
-    EurosatSettings,
-    Settings,
-    flag,
-)
+from tfmodels.runs.environment import import_quietly
 
-AnySettings = TypeVar("AnySettings", bound=Settings)
+Command = Callable[[argparse.Namespace], None]
+RUN_FLAGS = ("out", "name", "overwrite", "method", "calibrate", "all_methods")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of the study, which one flag of its script fills.
+
+    `run` is a function of `study`, named because importing it loads TensorFlow; `sets` are the
+    settings that differ between its rows.
+    """
+
+    flag: str
+    help: str
+    run: str
+    sets: tuple[str, ...]
+
+
+TABLE1 = Table(
+    "--table1",
+    "run the five settings of the study's Table 1",
+    "run_table1",
+    ("lr", "epochs", "schedule", "name"),
+)
+TABLE3 = Table(
+    "--table3",
+    "run the four networks of the study's Table 3 and fuse the pretrained two",
+    "run_table3",
+    ("model", "weights", "trainable", "image_size", "name"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,105 +60,139 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What differs between the scripts of the study's two parts.
-
-    `run` and `run_table` are functions of `experiments` and `study`, named because importing
-    them loads TensorFlow; `table_sets` are the arguments that the table sets itself.
-    """
-
-    prog: str
-    description: str
-    settings: type[Settings]
-    run: str
-    table: str
-    table_help: str
-    table_sets: tuple[str, ...]
-    run_table: str
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command `tfmodels` and return the exit code."""
+    parser = _Parser(
+        prog="tfmodels", description="Train, fuse, judge and compare networks.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"tfmodels {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    options: Any = {"allow_abbrev": False, "epilog": EPILOG}
+    for verb, fill in (("train", fill_training), ("fuse", fill_fusing), ("report", fill_report)):
+        (text,) = (fill.__doc__ or "").splitlines()[:1]
+        fill(verbs.add_parser(verb, help=text, description=text, **options))
+    return run_command(parser, arguments)
 
 
-CIFAR = Part(
-    prog="train_cifar.py",
-    description="Train the study's VGG-style CNN on CIFAR-10 and judge it on the test split.",
-    settings=CifarSettings,
-    run="run_cifar",
-    table="--table1",
-    table_help="run the five settings of the study's Table 1",
-    table_sets=("lr", "epochs", "step_decay", "name"),
-    run_table="run_table1",
-)
-EUROSAT = Part(
-    prog="train_eurosat.py",
-    description="Train AlexNet or MobileNetV2 on EuroSAT and judge it on the test split.",
-    settings=EurosatSettings,
-    run="run_eurosat",
-    table="--table3",
-    table_help="run the four settings of the study's Table 3 and fuse the pretrained two",
-    table_sets=("model", "weights", "train", "image_size", "name"),
-    run_table="run_table3",
-)
+def train_cifar(arguments: Sequence[str] | None = None) -> int:
+    """Run train_cifar.py and return the exit code."""
+    parser = _script("train_cifar.py", "Train a network on CIFAR-10 and judge it.")
+    fill_training(parser, data="cifar10", table=TABLE1)
+    return run_command(parser, arguments)
 
 
-def train(part: Part) -> int:
-    """The whole of a training script: parse, run, print. Returns the exit code."""
+def train_eurosat(arguments: Sequence[str] | None = None) -> int:
+    """Run train_eurosat.py and return the exit code."""
+    parser = _script("train_eurosat.py", "Train a network on EuroSAT and judge it.")
+    fill_training(parser, data="eurosat", table=TABLE3, sample="land-sample")
+    return run_command(parser, arguments)
+
+
+def fuse(arguments: Sequence[str] | None = None) -> int:
+    """Run fuse.py and return the exit code."""
+    parser = _script("fuse.py", "Fuse trained networks by their predictions.")
+    fill_fusing(parser)
+    return run_command(parser, arguments)
+
+
+def report(arguments: Sequence[str] | None = None) -> int:
+    """Run `python -m tfmodels.report` and return the exit code."""
+    parser = _script("python -m tfmodels.report", "Write one HTML page about runs.")
+    fill_report(parser)
+    return run_command(parser, arguments)
+
+
+EPILOG = "Defaults in brackets. What a run directory holds: README.md."
+
+
+def _script(prog: str, description: str) -> _Parser:
+    return _Parser(prog=prog, description=description, epilog=EPILOG, allow_abbrev=False)
+
+
+def fill_training(
+    parser: argparse.ArgumentParser,
+    data: str = "cifar10",
+    table: Table | None = None,
+    sample: str = "sample",
+) -> None:
+    """Train a network, judge it on the test split, and leave a run directory."""
+    for field in dataclasses.fields(Config):
+        _add_setting(parser, field, data)
+    parser.add_argument(
+        "--no-step-decay",
+        dest="schedule",
+        action="store_const",
+        const="constant",
+        default=argparse.SUPPRESS,
+        help="keep the learning rate constant, as --schedule constant",
+    )
+    if table:
+        parser.add_argument(table.flag, dest="table", action="store_true", help=table.help)
+    _add_run_flags(parser)
 
     def command(args: argparse.Namespace) -> None:
         """Train one run, or fill the table."""
-        settings = settings_from(args, part.settings)
-        if args.table:
-            check_table(args, part)
+        given = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
+        settings = {"data": data} | {name: getattr(args, name) for name in given}
+        if settings["data"] == "sample":
+            settings["data"] = sample
+        config = configure(**settings)
+        config.check_files()
+        if table and args.table:
+            check_table(args, table)
             check_writable(args.out)
             study = import_quietly("tfmodels.study")
-            print(getattr(study, part.run_table)(settings, args.out, args.overwrite))
+            print(getattr(study, table.run)(config, args.out, args.overwrite))
             return
-        path = run_path(args.out, settings.run_name() if args.name is None else args.name)
+        path = run_path(args.out, config.run_name() if args.name is None else args.name)
         check_free(path, args.overwrite)
-        experiments = import_quietly("tfmodels.experiments")
-        print(getattr(experiments, part.run)(settings, path, args.overwrite))
-        print(f"run directory: {path}")
+        experiment = import_quietly("tfmodels.experiment")
+        run = experiment.run(config, out=args.out, name=path.name, overwrite=args.overwrite)
+        print(import_quietly("tfmodels.report.tables").summary(run))
 
-    return run_script(training_parser(part), command)
-
-
-def fuse() -> int:
-    """The whole of fuse.py: parse, fuse, print. Returns the exit code."""
-
-    def command(args: argparse.Namespace) -> None:
-        """Fuse once, or compare all methods."""
-        if args.all_methods and (args.method != "sum" or args.name is not None):
-            word = "--name" if args.name is not None else "--method"
-            raise UsageError(f"--all-methods makes a table of all methods: leave {word} out")
-        check_writable(args.out)
-        from tfmodels import ensemble
-        from tfmodels.fusion.members import find_pretrained, load_members
-        from tfmodels.report.tables import numbered
-
-        runs = args.runs or find_pretrained(args.out)
-        members = load_members(runs)
-        for run, label in zip(runs, numbered(map(str, runs)).values(), strict=True):
-            print(f"{label}: {run}")
-        print()
-        if args.all_methods:
-            print(ensemble.table_of_methods(members, args.calibrate, args.out))
-            return
-        path = ensemble.fusion_path(args.out, members, args.method, args.calibrate)
-        if args.name is not None:
-            path = run_path(args.out, args.name)
-        print(ensemble.run_fusion(members, args.method, args.calibrate, path, args.overwrite))
-        print(f"run directory: {path}")
-
-    return run_script(fusing_parser(), command)
+    parser.set_defaults(command=command, parser=parser)
 
 
-def fusing_parser() -> argparse.ArgumentParser:
-    """The arguments of fuse.py."""
-    parser = _Parser(
-        prog="fuse.py",
-        description="Fuse trained networks by their predictions, and say whether it helps.",
-        epilog="Defaults in brackets. What a run directory holds: README.md.",
-        allow_abbrev=False,
+def _add_setting(
+    parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]", data: str
+) -> None:
+    text, choices = field.metadata["help"], field.metadata["choices"]
+    if field.name == "recipe":
+        choices = tuple(RECIPES)
+    default = data if field.name == "data" else field.default
+    if kind(field) is bool:
+        parser.add_argument(
+            flag(field.name),
+            dest=field.name,
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help=text,
+        )
+        return
+    parser.add_argument(
+        flag(field.name),
+        dest=field.name,
+        type=kind(field),
+        default=argparse.SUPPRESS,
+        metavar="NAME" if choices else {int: "N", float: "X", str: "PATH"}[kind(field)],
+        help=": ".join([text, *([", ".join(choices)] if choices else [])])
+        + ("" if default is None else f" [{default}]"),
     )
+
+
+def check_table(args: argparse.Namespace, table: Table) -> None:
+    """Check that nothing is asked for that the table sets itself.
+
+    Raises:
+        UsageError: something is; the message names it.
+    """
+    for name in table.sets:
+        if getattr(args, name, None) is not None:
+            raise UsageError(f"{table.flag} sets `{name}` itself: leave `{name}` out")
+
+
+def fill_fusing(parser: argparse.ArgumentParser) -> None:
+    """Fuse trained networks by their predictions, and test whether it helps."""
     parser.add_argument(
         "runs",
         nargs="*",
@@ -144,47 +202,43 @@ def fusing_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--method",
-        choices=FUSION_METHODS,
+        choices=METHODS,
         default="sum",
-        help="rule that makes several predictions one [sum]; power, weighted and stacking learn "
-        "from the validation pictures",
+        help="fusion rule [sum]; power, weighted and stacking learn from the validation images",
     )
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="fit the fusion's confidence to the validation pictures by a temperature",
+        help="fit the fusion's confidence to the validation images by a temperature",
     )
     parser.add_argument(
         "--all-methods", action="store_true", help="compare all methods in a table, keeping no run"
     )
     _add_run_flags(parser)
-    return parser
-
-
-def report() -> int:
-    """The whole of `python -m tfmodels.report`: parse, write, print. Returns the exit code."""
 
     def command(args: argparse.Namespace) -> None:
-        """Check what is asked for, and write the page."""
-        for run in args.runs:
-            if not is_complete(run):
-                raise UsageError(f"{run} is no complete run directory: name one, such as runs/NAME")
-        path = args.out or (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
-        if path.is_dir():
-            raise UsageError(f"--out {path} is a folder: name a file, such as report.html in it")
-        if not path.parent.is_dir():
-            raise UsageError(f"--out {path}: there is no folder {path.parent}")
-        check_writable(path.parent)
-        from tfmodels.report.page import write_report
+        """Fuse once, or compare all methods."""
+        if args.all_methods and (args.method != "sum" or args.name is not None):
+            word = "name" if args.name is not None else "method"
+            raise UsageError(f"`all_methods` makes a table of all methods: leave `{word}` out")
+        check_writable(args.out)
+        from tfmodels.fusion import combine
+        from tfmodels.fusion.members import find_pretrained, load_members
 
-        write_report(args.runs, path)
-        print(f"report: {path}")
+        members = load_members(args.runs or find_pretrained(args.out))
+        if args.all_methods:
+            print(combine.table_of_methods(members, args.calibrate, args.out))
+            return
+        path = combine.fusion_path(args.out, members, args.method, args.calibrate)
+        if args.name is not None:
+            path = run_path(args.out, args.name)
+        print(combine.run_fusion(members, args.method, args.calibrate, path, args.overwrite))
 
-    parser = _Parser(
-        prog="python -m tfmodels.report",
-        description="Write one HTML page about a run, or several beside each other.",
-        allow_abbrev=False,
-    )
+    parser.set_defaults(command=command, parser=parser)
+
+
+def fill_report(parser: argparse.ArgumentParser) -> None:
+    """Write one HTML page about a run, or several beside each other."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
     parser.add_argument(
         "--out",
@@ -192,22 +246,27 @@ def report() -> int:
         metavar="PATH",
         help="file to write [report.html in the run, or here for several]",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return run_script(parser, command)
+    _add_debug(parser)
 
+    def command(args: argparse.Namespace) -> None:
+        """Check what is asked for, and write the page."""
+        for run in args.runs:
+            if not is_complete(run):
+                raise UsageError(
+                    f"{run} is not a complete run directory: name one, such as runs/NAME"
+                )
+        path = args.out or (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
+        if path.is_dir():
+            raise UsageError(f"`out` {path} is a folder: name a file, such as report.html in it")
+        if not path.parent.is_dir():
+            raise UsageError(f"`out` {path}: there is no folder {path.parent}")
+        check_writable(path.parent)
+        from tfmodels.report.page import write_report
 
-def training_parser(part: Part) -> argparse.ArgumentParser:
-    """The arguments of a training script: the settings, where the run goes, and its table."""
-    parser = _Parser(
-        prog=part.prog,
-        description=part.description,
-        epilog="Defaults in brackets. What a run directory holds: README.md.",
-        allow_abbrev=False,
-    )
-    _add_settings(parser, part.settings)
-    parser.add_argument(part.table, dest="table", action="store_true", help=part.table_help)
-    _add_run_flags(parser)
-    return parser
+        write_report(args.runs, path)
+        print(f"report: {path}")
+
+    parser.set_defaults(command=command, parser=parser)
 
 
 def _add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -218,103 +277,62 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a run directory of the same name"
     )
+    _add_debug(parser)
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def _add_settings(parser: argparse.ArgumentParser, settings: type) -> None:
-    metavars = {int: "N", float: "X", str: "PATH"}
-    for field in dataclasses.fields(settings):
-        kind, text, choices = (field.metadata[key] for key in ("kind", "help", "choices"))
-        if kind is bool:
-            name, action = (
-                (f"no_{field.name}", "store_false") if field.default else (field.name, "store_true")
-            )
-            parser.add_argument(flag(name), dest=field.name, action=action, help=text)
-            continue
-        parser.add_argument(
-            flag(field.name),
-            type=kind,
-            default=field.default,
-            choices=choices,
-            metavar=None if choices else metavars[kind],
-            help=text if field.default is None else f"{text} [{field.default}]",
-        )
-
-
-def settings_from(args: argparse.Namespace, settings: type[AnySettings]) -> AnySettings:
-    """Build the settings dataclass from parsed arguments.
-
-    Raises:
-        UsageError: a value is out of range, or a file or folder it names can't be read.
-    """
-    names = [field.name for field in dataclasses.fields(settings)]
-    values = {name: getattr(args, name) for name in names}
-    _check_paths(values)
-    return settings(**values)
-
-
-def _check_paths(values: dict[str, Any]) -> None:
-    data_dir, archive = values["data_dir"], values.get("archive")
-    split, weights = values.get("split", "random"), values.get("weights", "none")
-    if data_dir is not None and not _is_readable_folder(data_dir):
-        raise UsageError(
-            f"--data-dir {data_dir} is not a readable folder: name one that holds prepared TFDS "
-            "data sets, or leave it out to download"
-        )
-    if archive is not None and not zipfile.is_zipfile(archive):
-        raise UsageError(f"--archive {archive} is not a zip file: name a EuroSAT.zip")
-    if split not in NAMED_SPLITS and not _is_readable_folder(split):
-        raise UsageError(
-            f"--split is {split!r}: it must be one of {', '.join(NAMED_SPLITS)}, or a folder that "
-            "holds train.txt, val.txt and test.txt"
-        )
-    if weights not in WEIGHTS and not (os.path.isfile(weights) and os.access(weights, os.R_OK)):
-        raise UsageError(f"--weights is {weights!r}: it must be none, imagenet or a readable file")
-
-
-def _is_readable_folder(path: str) -> bool:
-    return os.path.isdir(path) and os.access(path, os.R_OK)
-
-
-def check_table(args: argparse.Namespace, part: Part) -> None:
-    """Check that nothing is asked for that the part's table sets itself.
-
-    Raises:
-        UsageError: something is; the message names it.
-    """
-    defaults = {field.name: field.default for field in dataclasses.fields(part.settings)}
-    for name in part.table_sets:
-        if getattr(args, name) != defaults.get(name):
-            word = flag(f"no_{name}" if defaults.get(name) is True else name)
-            raise UsageError(f"{part.table} sets {word} itself: leave {word} out")
-
-
-def run_script(parser: argparse.ArgumentParser, command: Callable[[Any], None]) -> int:
-    """Parse the arguments, call the command with them, and return the exit code.
+def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments, run the command they name, and return the exit code.
 
     0 success, 1 failure, 2 wrong call, 130 interrupted. An error prints one line on standard
     error; with --debug its traceback as well.
     """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        command(parser.parse_args())
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            raise UsageError(_unknown(unknown[0], args.parser))
+        args.command(args)
         return 0
     except KeyboardInterrupt as error:
-        return _report(parser.prog, "interrupted", error, 130)
+        code, message, cause = 130, "interrupted", error
     except RunError as error:
-        return _report(parser.prog, str(error), error, error.exit_code)
+        code, message, cause = error.exit_code, str(error), error
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return _report(parser.prog, f"could not read or write: {what}", error, 1)
+        code, message, cause = 1, f"could not read or write: {what}", error
     except ModuleNotFoundError as error:
-        return _report(parser.prog, f"{error}: install it with pip", error, 1)
+        code, message, cause = 1, f"{error}: install it with pip", error
     except Exception as error:  # a defect of ours: still one line, and how to see more
         what = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-        return _report(parser.prog, what, error, 1)
-
-
-def _report(prog: str, message: str, error: BaseException, code: int) -> int:
-    if "--debug" in sys.argv[1:]:
-        traceback.print_exception(error)
-    line = "; ".join([message, *getattr(error, "__notes__", [])])
-    print(f"{prog}: {' '.join(line.split())}", file=sys.stderr)
+        code, message, cause = 1, what, error
+    if "--debug" in arguments:
+        traceback.print_exception(cause)
+    line = as_flags("; ".join([message, *getattr(cause, "__notes__", [])]))
+    printable = "".join(char if char.isprintable() else " " for char in line)
+    print(f"{parser.prog}: {' '.join(printable.split())}", file=sys.stderr)
     return code
+
+
+def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
+    word = argument.split("=")[0]
+    flags = [option for action in parser._actions for option in action.option_strings]
+    close = difflib.get_close_matches(word, flags, 1)
+    hint = f": did you mean {close[0]}?" if close else ""
+    return f"unknown argument {word}{hint} (see {parser.prog} --help)"
+
+
+def as_flags(message: str) -> str:
+    """Return a message with its parameters, `name` or `name=value`, as flags."""
+    names = {field.name for field in dataclasses.fields(Config)} | {*RUN_FLAGS}
+
+    def as_flag(match: "re.Match[str]") -> str:
+        name, value = match.groups()
+        if name not in names:
+            return match[0]
+        return flag(name) if value in (None, "True") else f"{flag(name)} {value}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", as_flag, message)

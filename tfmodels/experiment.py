@@ -58,14 +58,16 @@ def run(
     config = config or Config()
     config.check_files()
     started = now()
-    default_name = config.run_name(data.name if data else "", model.name if model else "")
-    path = run_path(Path(out), default_name if name is None else name)
+    own = {"data": data.name} if data else {}
+    own |= {"model": model.name} if model else {}
+    path = run_path(Path(out), config.run_name(**own) if name is None else name)
     check_free(path, overwrite)
     with _keras_settings(config):
         data = data or load_data(config)
         network = model or build_network(config, data)
         check_model(network, data)
         description = describe(config, data, network) | {"started": started}
+        description["settings"] |= own
         announce(description, data, path)
         with new_run(path, overwrite) as directory:
             write_json(directory / "config.json", description)
@@ -134,7 +136,7 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
     """Return what config.json tells of a run before it begins."""
     backend = keras.backend.backend()
     return {
-        "settings": dataclasses.asdict(config) | {"data": data.name},
+        "settings": dataclasses.asdict(config),
         "seed": config.seed,
         "command": sys.argv,
         "git_commit": environment.git_commit(),
