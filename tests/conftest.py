@@ -5,19 +5,41 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tfmodels.data import eurosat, loading, sample
-from tfmodels.evaluation import evaluate
-from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
-from tfmodels.runs.directory import write_json
+from tfmodels.runs.environment import import_quietly
+
+tf = import_quietly("tensorflow")
+
+from tfmodels.evaluation import evaluate  # noqa: E402
+from tfmodels.runs.directory import write_json  # noqa: E402
+from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def tf_test() -> Any:
+    """TensorFlow's assertions on arrays, such as `tf_test.assertAllClose(a, b)`."""
+    return tf.test.TestCase()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the tests' own, for this process and those that it starts."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    yield folder / "tfmodels"
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
 
 
 @pytest.fixture(scope="session")
