@@ -1,54 +1,78 @@
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
-import tensorflow as tf
+import pytest
 
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.pipeline import evaluation_batches, training_batches
+from tfmodels.data.images import Split
+from tfmodels.data.pipeline import epoch_order, evaluation_batches, training_batches
 
 
-def epoch(batches):
+@pytest.fixture
+def split() -> Split:
+    images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype="uint8")
+    return Split(images, np.arange(50).astype(str), np.arange(50))
+
+
+def join(batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     images, labels = zip(*batches, strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 
-class Pipeline(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        from tfmodels.data.images import Split
+def test_an_epoch_holds_every_example_once_with_its_label(split: Split, tf_test: Any) -> None:
+    images, labels = join(training_batches(split, 16, [0]))
+    tf_test.assertAllEqual(np.sort(labels), np.arange(50))
+    tf_test.assertAllEqual(images, split.images[labels])
 
-        images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype="uint8")
-        self.images = images
-        dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(50)))
-        self.split = Split(dataset, np.arange(50).astype(str), np.arange(50))
 
-    def test_an_epoch_holds_every_example_once_with_its_label(self):
-        images, labels = epoch(training_batches(self.split, 16, seed=0))
-        self.assertAllEqual(np.sort(labels), np.arange(50))
-        self.assertAllEqual(images, self.images[labels])
+def test_order_is_that_of_seed_and_epoch(split: Split, tf_test: Any) -> None:
+    _, labels = join(training_batches(split, 16, [5, 1], epochs=3))
+    orders = [epoch_order(50, [5, 1], epoch) for epoch in range(3)]
+    tf_test.assertAllEqual(labels, np.concatenate(orders))
+    others = [epoch_order(50, seed, 0) for seed in ([5, 0], [6, 1])]
+    for other in [*orders[1:], *others]:
+        tf_test.assertNotAllEqual(orders[0], other)
 
-    def test_order_changes_with_epoch_and_seed_and_nothing_else(self):
-        batches = training_batches(self.split, 16, seed=5)
-        first, second = epoch(batches)[1], epoch(batches)[1]
-        again = training_batches(self.split, 16, seed=5)
-        self.assertAllEqual(first, epoch(again)[1])
-        self.assertAllEqual(second, epoch(again)[1])
-        self.assertNotAllEqual(first, second)
-        self.assertNotAllEqual(first, epoch(training_batches(self.split, 16, seed=6))[1])
 
-    def test_batch_sizes(self):
-        sizes = [len(labels) for _, labels in training_batches(self.split, 16)]
-        self.assertEqual(sizes, [16, 16, 16, 2])
+@pytest.mark.parametrize("first_step", [1, 4, 6])
+def test_it_can_begin_at_any_step(split: Split, tf_test: Any, first_step: int) -> None:
+    whole = training_batches(split, 16, [0], epochs=2, augment=crop_and_flip)
+    rest = training_batches(
+        split, 16, [0], epochs=2, first_step=first_step, augment=crop_and_flip
+    )
+    assert len(rest) == 8 - first_step
+    for ours, theirs in zip(rest, whole.skip(first_step), strict=True):
+        tf_test.assertAllEqual(ours[0], theirs[0])
+        tf_test.assertAllEqual(ours[1], theirs[1])
 
-    def test_evaluation_keeps_pictures_and_order(self):
-        images, labels = epoch(evaluation_batches(self.split, 16))
-        self.assertAllEqual(images, self.images)
-        self.assertAllEqual(labels, np.arange(50))
 
-    def test_augmentation_is_repeatable_and_new_each_epoch(self):
-        batches = training_batches(self.split, 16, seed=0, augment=crop_and_flip)
-        first, second = epoch(batches), epoch(batches)
-        again = training_batches(self.split, 16, seed=0, augment=crop_and_flip)
-        self.assertAllEqual(first[0], epoch(again)[0])
-        self.assertAllEqual(second[0], epoch(again)[0])
-        order = np.argsort(first[1]), np.argsort(second[1])
-        self.assertNotAllEqual(first[0][order[0]], second[0][order[1]])
-        self.assertDTypeEqual(first[0], np.uint8)
+def test_batch_sizes(split: Split) -> None:
+    batches = training_batches(split, 16, [0], epochs=2)
+    assert [len(labels) for _, labels in batches] == 2 * [16, 16, 16, 2]
+    assert len(batches) == 8
+
+
+def test_evaluation_keeps_images_and_order(split: Split, tf_test: Any) -> None:
+    batches = evaluation_batches(split, 16)
+    assert len(batches) == 4
+    for _ in range(2):
+        images, labels = join(batches)
+        tf_test.assertAllEqual(images, split.images)
+        tf_test.assertAllEqual(labels, np.arange(50))
+
+
+def test_augmentation_follows_from_seed_epoch_and_image_alone(
+    split: Split, tf_test: Any
+) -> None:
+    def varied(batch_size: int, seed: int, epochs: int) -> np.ndarray:
+        batches = training_batches(split, batch_size, [seed], epochs, augment=crop_and_flip)
+        images, labels = join(batches)
+        assert images.dtype == np.uint8
+        last = slice(-50, None)
+        return images[last][np.argsort(labels[last])]
+
+    first = varied(16, 0, 1)
+    tf_test.assertAllEqual(first, varied(7, 0, 1))
+    tf_test.assertNotAllEqual(first, varied(16, 0, 2))
+    tf_test.assertNotAllEqual(first, varied(16, 1, 1))

@@ -151,9 +151,7 @@ class Config:
 
     def _check_data(self) -> None:
         spec = dataset_spec(self.data)
-        scheme = self.split_scheme
-        group = spec.groups and len(scheme) > len("group:") and scheme.startswith("group:")
-        known = scheme in spec.split_schemes or group or (spec.lists and os.path.isdir(scheme))
+        known = self._split_is_named() or (spec.lists and os.path.isdir(self.split_scheme))
         also = ["group:SEPARATOR"] * spec.groups
         folder = ", or a folder that holds train.txt, val.txt and test.txt" if spec.lists else ""
         choices = ", ".join([*spec.split_schemes, *also])
@@ -169,6 +167,11 @@ class Config:
                 "`augment` has no effect with `trainable=head`, whose features are computed once: "
                 "leave one of them out"
             )
+
+    def _split_is_named(self) -> bool:
+        spec, scheme = dataset_spec(self.data), self.split_scheme
+        group = scheme.startswith("group:") and len(scheme) > len("group:")
+        return scheme in spec.split_schemes or (spec.groups and group)
 
     def _check_network(self) -> None:
         spec = NETWORKS[self.model]
@@ -219,14 +222,14 @@ class Config:
         parts = [data or (Path(self.data).resolve().name if _is_folder(self.data) else self.data)]
         parts.append(model or self.model)
         if self.weights != "none":
-            parts.append(re.sub(r"\.(weights\.h5|\w+)$", "", Path(self.weights).name))
+            parts.append(Path(self.weights).name)
         if self.trainable != "all":
             parts.append(self.trainable)
         if self.image_size != NETWORKS[self.model].image_size:
             parts.append(f"{self.image_size}px")
         if self.split_scheme != dataset_spec(self.data).split_schemes[0]:
-            lists = os.path.isdir(self.split_scheme)
-            parts.append(Path(self.split_scheme).resolve().name if lists else self.split_scheme)
+            lists = Path(self.split_scheme).resolve().name
+            parts.append(self.split_scheme if self._split_is_named() else f"lists-{lists}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in _NOT_IN_OPTIONS or value == field.default:

@@ -5,7 +5,11 @@ Both functions take a batch of images (n, height, width, 3) uint8 and random num
 same images.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 NUMBERS = 6  # per image, used as far as needed
 SHIFT = 4  # pixels to each side, as in He et al. 2016 (arXiv:1512.03385), section 4.2

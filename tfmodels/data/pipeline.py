@@ -4,15 +4,13 @@ Which images make up a batch, and how they are varied, follows from (seed, epoch
 an epoch can begin at any step, and a batch can be made anywhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfmodels.data.augmentation import NUMBERS
+from tfmodels.data.augmentation import NUMBERS, Augment
 from tfmodels.data.images import Split
-
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
