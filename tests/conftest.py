@@ -1,5 +1,6 @@
 """What several tests share: small real things, made once a session."""
 
+import dataclasses
 import http.server
 import os
 import subprocess
@@ -16,7 +17,11 @@ from tfmodels.runs.environment import import_quietly
 
 tf = import_quietly("tensorflow")
 
+from tfmodels.data import sample  # noqa: E402
+from tfmodels.data.catalog import load_data  # noqa: E402
+from tfmodels.data.images import ImageData  # noqa: E402
 from tfmodels.evaluation import evaluate  # noqa: E402
+from tfmodels.recipes import configure  # noqa: E402
 from tfmodels.runs.directory import write_json  # noqa: E402
 from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions  # noqa: E402
 
@@ -43,24 +48,30 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def sample_dir(tmp_path_factory):
-    """A folder that holds the prepared sample."""
-    folder = tmp_path_factory.mktemp("cache") / "tfmodels"
-    sample.prepare(sample.CIFAR_SAMPLE, folder)
-    sample.prepare(sample.EUROSAT_SAMPLE, folder)
+def sample_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the prepared samples."""
+    folder = tmp_path_factory.mktemp("samples")
+    sample.prepare(sample.SAMPLE, folder)
+    sample.prepare(sample.LAND_SAMPLE, folder)
     return folder
 
 
-@pytest.fixture(scope="session")
-def land_data(sample_dir):
-    """EuroSAT's stand-in with seed 0: 64 training, 320 validation and 400 test pictures."""
-    return eurosat.load_eurosat("sample", sample_dir, seed=0, limit=64)
+def _with_few_training_images(data: str, sample_dir: Path, limit: int) -> ImageData:
+    config = configure(data=data, data_dir=str(sample_dir), limit=limit)
+    whole = load_data(dataclasses.replace(config, limit=None))
+    return dataclasses.replace(whole, train=load_data(config).train)
 
 
 @pytest.fixture(scope="session")
-def sample_data(sample_dir):
-    """The sample with seed 0, 320 training examples."""
-    return loading.load_data("sample", sample_dir, seed=0, limit=320)
+def land_data(sample_dir: Path) -> ImageData:
+    """EuroSAT's stand-in with seed 0: 64 training, 320 validation and 400 test images."""
+    return _with_few_training_images("land-sample", sample_dir, 64)
+
+
+@pytest.fixture(scope="session")
+def sample_data(sample_dir: Path) -> ImageData:
+    """CIFAR-10's stand-in with seed 0: 320 training, 500 validation and 1,000 test images."""
+    return _with_few_training_images("sample", sample_dir, 320)
 
 
 def _runner(script):

@@ -58,9 +58,7 @@ DATASETS = {
 FOLDER = DatasetSpec(
     "tfmodels.data.folder:load", "mobilenetv2", ("random",), lists=True, groups=True, damaged=True
 )
-SPLIT_FOLDER = dataclasses.replace(
-    FOLDER, split_schemes=("folders",), lists=False, groups=False
-)
+SPLIT_FOLDER = dataclasses.replace(FOLDER, split_schemes=("folders",), lists=False, groups=False)
 
 
 def dataset_spec(data: str) -> DatasetSpec:
@@ -86,4 +84,4 @@ def load_data(config: "Config") -> "ImageData":
         RunError: the data isn't there, can't be downloaded, or is damaged.
     """
     data: ImageData = pkgutil.resolve_name(dataset_spec(config.data).loader)(config)
-    return data
+    return data.limited(config.limit, config.seed)

@@ -1,12 +1,11 @@
 """EuroSAT RGB, and how to get it when its own host fails, as it often does.
 
-27,000 Sentinel-2 pictures of 64x64 pixels in ten classes of land cover: Helber et al. 2019
+27,000 Sentinel-2 images of 64x64 pixels in ten classes of land cover: Helber et al. 2019
 (arXiv:1709.00029), MIT licence.
 """
 
 import contextlib
 import io
-import os
 import re
 import sys
 import tempfile
@@ -16,44 +15,83 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 
+from tfmodels.config import Config
 from tfmodels.data.augmentation import turn_shift_brighten
-from tfmodels.data.images import (
-    READ_CONFIG,
-    ImageData,
-    check_limit,
-    download_by_tfds,
-    open_builder,
-    read_split,
-    sample_builder,
-)
-from tfmodels.data.sample import EUROSAT_SAMPLE
+from tfmodels.data.images import ImageData, Split
 from tfmodels.data.splits import describe_split, named_split
+from tfmodels.data.tfds import download_by_tfds, open_builder, read_builder
 from tfmodels.download import download
 from tfmodels.errors import RunError, UsageError
 
 NAME = "eurosat/rgb"
 MIRROR = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/main/EuroSAT.zip"
-PICTURES = 27_000
+IMAGES = 27_000
+SIZE = 64  # pixels of a side
+LARGEST = 100_000  # bytes of an image file in the archive; EuroSAT's have under 20,000
 _MEMBER = re.compile(r"(?:.*/)?([A-Za-z]+)/(\1_[0-9]+\.jpg)")
 
 
-def prepare(
-    data_dir: str | os.PathLike | None = None, archive: Path | None = None
-) -> tfds.core.DatasetBuilder:
-    """Find EuroSAT prepared in the folder, or prepare it there.
+def load(config: Config) -> ImageData:
+    """Load EuroSAT, preparing it first if it isn't there.
 
-    In this order: what is prepared already; an archive given; TFDS' own download; the mirror,
-    whose file must have the checksum that TFDS records.
+    Raises:
+        UsageError: the archive or the lists of names aren't EuroSAT's.
+        RunError: the data or the lists can't be downloaded, or are damaged.
+    """
+    archive = None if config.archive is None else Path(config.archive)
+    return tile_data(prepare(config.data_dir, archive), "eurosat", config, leaks=True)
+
+
+def tile_data(
+    builder: tfds.core.DatasetBuilder, name: str, config: Config, leaks: bool
+) -> ImageData:
+    """Return a data set of tiles seen from above, split by their file names.
+
+    Args:
+        builder: of the data set, which has one split and the feature `filename`.
+        name: of the data set.
+        config: names the split scheme and the seed.
+        leaks: whether neighbouring tiles are alike.
+    """
+    store = read_builder(builder, name, "filename")
+    class_names = tuple(builder.info.features["label"].names)
+    classes = {
+        file: class_names[label] for file, label in zip(store.ids, store.labels, strict=True)
+    }
+    lists = named_split(config.split_scheme, classes, config.seed)
+
+    def split(part: str) -> Split:
+        return store.split(np.flatnonzero(np.isin(store.ids, lists[part])))
+
+    return ImageData(
+        name=name,
+        version=str(builder.version),
+        class_names=class_names,
+        image_shape=builder.info.features["image"].shape,
+        train=split("train"),
+        val=split("val"),
+        test=split("test"),
+        split=describe_split(config.split_scheme, config.seed, leaks),
+        augment=turn_shift_brighten,
+        checksum=store.checksum,
+    )
+
+
+def prepare(data_dir: str | None = None, archive: Path | None = None) -> tfds.core.DatasetBuilder:
+    """Return the builder of EuroSAT, preparing the data set in the folder if it isn't there.
+
+    It is prepared from the archive; without one, from TFDS' own download; if that fails, from
+    the mirror, whose file must have the checksum that TFDS records.
 
     Args:
         data_dir: folder of prepared TFDS data sets; None is TFDS' own.
         archive: a EuroSAT.zip.
 
     Raises:
-        UsageError: the archive is no zip file of EuroSAT.
+        UsageError: the archive is not a zip file of EuroSAT.
         RunError: every way failed; the message says what was tried and why it failed.
     """
     builder = open_builder(NAME, data_dir)
@@ -71,8 +109,8 @@ def prepare(
             tried.append(f"{source} ({type(error).__name__}: {error})")
     raise RunError(
         f"EuroSAT is not prepared in {builder.data_dir} and could not be downloaded. Tried: "
-        f"{'; '.join(tried)}. Name a folder that holds it with --data-dir, or a EuroSAT.zip with "
-        "--archive"
+        f"{'; '.join(tried)}. Name a folder that holds it with `data_dir`, or a EuroSAT.zip with "
+        "`archive`"
     )
 
 
@@ -92,9 +130,8 @@ def _store(archive: Path, builder: tfds.core.DatasetBuilder) -> None:
         raise UsageError(f"{archive} can't be read as a zip file ({error})") from error
     with file, contextlib.redirect_stdout(sys.stderr):
         members = _members(archive, file)
-        damaged = file.testzip()
-        if damaged is not None:
-            raise UsageError(f"{archive} is damaged: its member {damaged} has a wrong checksum")
+        for member, _, _ in members:
+            _check_image(archive, file, member)
         tfds.dataset_builders.store_as_tfds_dataset(
             name="eurosat",
             config="rgb",
@@ -105,6 +142,38 @@ def _store(archive: Path, builder: tfds.core.DatasetBuilder) -> None:
         )
 
 
+def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]:
+    """Return the images of an archive as (member, class, file name)."""
+    leaving = [n for n in file.namelist() if n.startswith(("/", "\\")) or ".." in Path(n).parts]
+    if leaving:
+        raise UsageError(f"{archive} holds {leaving[0]!r}, which leads out of a folder: refused")
+    matches = [match for name in file.namelist() if (match := _MEMBER.fullmatch(name))]
+    found = [(match[0], match[1], match[2]) for match in matches]
+    if len(found) != IMAGES:
+        raise UsageError(
+            f"{archive} holds {len(found)} images of EuroSAT, not {IMAGES}: download it again"
+        )
+    return found
+
+
+def _check_image(archive: Path, file: zipfile.ZipFile, member: str) -> None:
+    """Decode a member, so that what is prepared can be read ever after."""
+    size = file.getinfo(member).file_size
+    if size > LARGEST:
+        raise UsageError(
+            f"{archive}: its member {member} has {size} bytes, not an image of EuroSAT"
+        )
+    try:
+        with Image.open(io.BytesIO(file.read(member)), formats=["JPEG"]) as image:
+            if (image.size, image.mode) != ((SIZE, SIZE), "RGB"):
+                raise ValueError(f"{image.width}x{image.height} {image.mode}")
+            image.load()
+    except Exception as error:  # Pillow raises whatever its decoders do
+        raise UsageError(
+            f"{archive} is damaged: its member {member} is not an image of EuroSAT ({error})"
+        ) from error
+
+
 def _examples(
     file: zipfile.ZipFile, members: list[tuple[str, str, str]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -112,83 +181,3 @@ def _examples(
         image = io.BytesIO(file.read(member))  # the JPEG itself is stored, as TFDS does
         # TFDS' own keys, so the stored order is the same too.
         yield f"{label}_{filename}", {"image": image, "label": label, "filename": filename}
-
-
-def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]:
-    """The pictures of an archive as (member, class, file name)."""
-    leaving = [n for n in file.namelist() if n.startswith(("/", "\\")) or ".." in Path(n).parts]
-    if leaving:
-        raise UsageError(f"{archive} holds {leaving[0]!r}, which leads out of a folder: refused")
-    matches = [match for name in file.namelist() if (match := _MEMBER.fullmatch(name))]
-    found = [(match[0], match[1], match[2]) for match in matches]
-    if len(found) != PICTURES:
-        raise UsageError(
-            f"{archive} holds {len(found)} pictures of EuroSAT, not {PICTURES}: download it anew"
-        )
-    return found
-
-
-def load_eurosat(
-    name: str = "eurosat",
-    data_dir: str | os.PathLike | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-    split: str | Path = "random",
-    archive: Path | None = None,
-) -> ImageData:
-    """Load EuroSAT, or the sample that stands in for it, and split it by name.
-
-    The ids are the file names, in every split; the pictures are in stored order.
-
-    Args:
-        name: `eurosat` or `sample`.
-        data_dir: folder of prepared TFDS data sets; None is TFDS' own, for the sample
-            ~/.cache/tfmodels.
-        seed: of the random split.
-        limit: use only this many training examples, the first ones.
-        split: see `splits.named_split`.
-        archive: a EuroSAT.zip to prepare it from, where it isn't prepared.
-
-    Raises:
-        UsageError: limit beyond the training split, an archive or lists that can't be right.
-        RunError: the data or the lists can't be had, or are damaged.
-    """
-    if name == "sample":
-        builder = sample_builder(EUROSAT_SAMPLE, data_dir)
-    else:
-        builder = prepare(data_dir, archive)
-    features = builder.info.features
-    stored = builder.as_dataset(
-        split="train", decoders={"image": tfds.decode.SkipDecoding()}, read_config=READ_CONFIG
-    ).cache()  # the encoded pictures, read from disk once for the three splits
-    examples = read_split(builder, stored, "filename")
-    names, class_names = examples.ids, tuple(features["label"].names)
-    classes = {file: class_names[label] for file, label in zip(names, examples.labels, strict=True)}
-    parts = named_split(split, classes, seed)
-    check_limit(limit, name, len(parts["train"]))
-
-    def read(part: str) -> tf.data.Dataset:
-        """The examples of one part, by their names."""
-        chosen = tf.constant(np.isin(names, parts[part]))
-        return (
-            stored.enumerate()
-            .filter(lambda index, _: chosen[index])
-            .map(
-                lambda _, example: (
-                    example | {"image": features["image"].decode_example(example["image"])}
-                ),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-        )
-
-    return ImageData(
-        name=name,
-        version=str(builder.version),
-        class_names=class_names,
-        image_shape=features["image"].shape,
-        train=read_split(builder, read("train").take(limit or -1), "filename"),
-        val=read_split(builder, read("val"), "filename"),
-        test=read_split(builder, read("test"), "filename"),
-        split=describe_split(split, seed, leaks=name == "eurosat"),
-        augment=turn_shift_brighten,
-    )

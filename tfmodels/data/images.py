@@ -1,52 +1,85 @@
-"""Where the pictures come from: data sets read through TFDS, split, and held in memory."""
+"""Image data: the images, ids and labels of three splits."""
 
-import contextlib
 import dataclasses
-import errno
-import itertools
+import hashlib
 import os
-import re
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import downloader
 
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.sample import CIFAR_SAMPLE, Sample, prepare
-from tfmodels.download import cache_dir
-from tfmodels.errors import RunError, UsageError
+from tfmodels.data.catalog import load_data
+from tfmodels.errors import UsageError, first_names
 
-VALIDATION_PERCENT = 10  # of TFDS' train split: 5,000 of CIFAR-10's 50,000
-# One file after the other, in stored order: the same on every machine.
-READ_CONFIG = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+if TYPE_CHECKING:
+    from tfmodels.config import Config
+
+Arrays = Sequence[np.ndarray]  # images, labels and perhaps ids
+
+
+class Images(Protocol):
+    """Images that are read by index; a numpy array is one."""
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        """Return the images at indices (k,) as (k, height, width, 3) uint8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+    """Some rows of other images, in an order of their own.
+
+    Attributes:
+        images: all images.
+        rows: (n,) indices of those that are selected.
+    """
+
+    images: Images
+    rows: np.ndarray
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        """Return the images at indices (k,) as (k, height, width, 3) uint8."""
+        return self.images[self.rows[indices]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
     """The examples of one split, in a fixed order.
 
-    `dataset` is a cached tf.data pipeline of (image (height, width, 3) uint8, label int64);
-    `ids` (n,) str and `labels` (n,) int64 are in its order.
+    Attributes:
+        images: the images, indexed from 0 to n - 1.
+        ids: (n,) str, one for each image.
+        labels: (n,) int64, indices of class names.
     """
 
-    dataset: tf.data.Dataset
+    images: Images
     ids: np.ndarray
     labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, rows: np.ndarray) -> "Split":
+        """Return the examples at some rows, in the order of the rows."""
+        return Split(Selected(self.images, rows), self.ids[rows], self.labels[rows])
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageData:
-    """A data set for image classification with its splits `train`, `val` and `test`.
+    """A data set for image classification with its splits.
 
-    `split` says in words how the pictures were split, and what that means for the figures;
-    `augment` varies a training picture as suits the kind: see `augmentation`.
+    Attributes:
+        name: of the data set.
+        version: of the data set.
+        class_names: in the order of the labels.
+        image_shape: height, width and 3.
+        train: examples to learn from.
+        val: examples to choose epochs, settings and fusion weights by.
+        test: examples to report the metrics of.
+        split: how the images were split, and what that means for the metrics.
+        augment: varies a batch of training images; see `augmentation`.
+        checksum: identifies images and ids, whatever the split: the key of cached features.
+        notes: what a user must know, such as class imbalance or skipped files.
     """
 
     name: str
@@ -57,162 +90,136 @@ class ImageData:
     val: Split
     test: Split
     split: str
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    augment: Callable[..., Any]
+    checksum: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_folder(
+        cls, path: str | os.PathLike[str], config: "Config | None" = None
+    ) -> "ImageData":
+        """Load a folder of images; see `tfmodels.data.folder`.
+
+        Args:
+            path: of the folder.
+            config: settings whose `data` is that folder [the defaults].
+
+        Raises:
+            UsageError: the config names other data or doesn't fit the folder.
+            RunError: files are damaged or aren't images.
+        """
+        from tfmodels.config import Config
+
+        config = config or Config(data=os.fspath(path))
+        if os.path.realpath(config.data) != os.path.realpath(path):
+            raise UsageError(f"`data` is {config.data!r}: it must be the folder {path}")
+        return load_data(config)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train: Arrays,
+        val: Arrays,
+        test: Arrays,
+        class_names: Sequence[str],
+        name: str = "arrays",
+        augment: Callable[..., Any] = crop_and_flip,
+    ) -> "ImageData":
+        """Make image data from arrays, of which each split has a tuple.
+
+        Args:
+            train: images (n, height, width, 3) uint8, labels (n,) of integers and, if they have
+                names, ids (n,); without ids, they are "train-00000" and so on.
+            val: the same for validation.
+            test: the same for testing.
+            class_names: in the order of the labels.
+            name: of the data set.
+            augment: varies a batch of training images.
+
+        Raises:
+            UsageError: shapes, types, labels, ids or class names don't fit; the message names the
+                parameter.
+        """
+        _check_class_names(class_names)
+        given = {"train": train, "val": val, "test": test}
+        splits = {part: _split(part, arrays, len(class_names)) for part, arrays in given.items()}
+        shapes = {part: arrays[0].shape[1:] for part, arrays in given.items()}
+        if len(set(shapes.values())) > 1:
+            sizes = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
+            raise UsageError(f"images have several shapes: {sizes}; scale them to one")
+        ids = np.concatenate([split.ids for split in splits.values()])
+        names, counts = np.unique(ids, return_counts=True)
+        if counts.max() > 1:
+            raise UsageError(f"ids occur more than once: {first_names(names[counts > 1].tolist())}")
+        digest = hashlib.sha256("\n".join(ids).encode())
+        for images, *_ in given.values():
+            for start in range(0, len(images), 1000):  # a map of a file isn't read as a whole
+                digest.update(np.ascontiguousarray(images[start : start + 1000]).data)
+        return cls(
+            name=name,
+            version="1",
+            class_names=tuple(class_names),
+            image_shape=shapes["train"],
+            train=splits["train"],
+            val=splits["val"],
+            test=splits["test"],
+            split="arrays that were split by the caller",
+            augment=augment,
+            checksum=digest.hexdigest(),
+        )
+
+    def limited(self, limit: int | None, seed: int) -> "ImageData":
+        """Return at most `limit` images of each split, chosen by the seed.
+
+        Raises:
+            UsageError: the training split has fewer.
+        """
+        if limit is None:
+            return self
+        if limit > len(self.train):
+            raise UsageError(
+                f"`limit` is {limit}: the training split of {self.name} has {len(self.train)} "
+                "images"
+            )
+
+        def choose(split: Split) -> Split:
+            order = np.random.default_rng(seed).permutation(len(split))
+            return split.select(np.sort(order[:limit]))
+
+        return dataclasses.replace(
+            self, train=choose(self.train), val=choose(self.val), test=choose(self.test)
+        )
 
 
-def load_data(
-    name: str = "cifar10",
-    data_dir: str | os.PathLike | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-) -> ImageData:
-    """Load a data set, downloading (or drawing) it if it isn't prepared yet.
-
-    The validation split is a tenth of TFDS' train split, chosen by the seed. Everything is
-    read once here, so a damaged file is found before any training.
-
-    Args:
-        name: `cifar10` or `sample`.
-        data_dir: folder of prepared TFDS data sets; by default TFDS' own (TFDS_DATA_DIR or
-            ~/tensorflow_datasets), for the sample ~/.cache/tfmodels.
-        seed: of the choice of validation examples.
-        limit: use only this many training examples, the first ones.
-
-    Raises:
-        UsageError: unknown name, or limit beyond the training split.
-        RunError: the data can't be had, or is damaged.
-    """
-    if name not in ("cifar10", "sample"):
-        raise UsageError(f"data set {name!r} is unknown: it must be cifar10 or sample")
-    builder = _cifar10(data_dir) if name == "cifar10" else sample_builder(CIFAR_SAMPLE, data_dir)
-    train, val = split_train(seed)
-    info = builder.info
-
-    def read(split: str) -> tf.data.Dataset:
-        """A split of the data set, always in the same order."""
-        return builder.as_dataset(split=split, read_config=READ_CONFIG)
-
-    check_limit(limit, name, info.splits[train].num_examples)
-    return ImageData(
-        name=name,
-        version=str(builder.version),
-        class_names=tuple(info.features["label"].names),
-        image_shape=info.features["image"].shape,
-        train=read_split(builder, read(train).take(limit or -1)),
-        val=read_split(builder, read(val)),
-        test=read_split(builder, read("test")),
-        split="the data set's own test split; a tenth of its train split, by the seed, validates",
-        augment=crop_and_flip,
-    )
+def _check_class_names(names: Sequence[str]) -> None:
+    fits = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+    if not fits or len(names) < 2 or len(set(names)) < len(names):
+        raise UsageError(f"`class_names` is {names!r}: it must be two or more different names")
 
 
-def split_train(seed: int) -> tuple[str, str]:
-    """TFDS slices for training and validation: a tenth of the percents, chosen by the seed."""
-    chosen = np.random.default_rng(seed).choice(100, VALIDATION_PERCENT, replace=False)
-    edges = np.flatnonzero(np.diff(np.isin(np.arange(100), chosen))) + 1
-    cuts = [0, *edges.tolist(), 100]
-    slices: tuple[list[str], list[str]] = ([], [])
-    for start, stop in itertools.pairwise(cuts):
-        slices[start in chosen].append(f"train[{start}%:{stop}%]")
-    return "+".join(slices[0]), "+".join(slices[1])
-
-
-def sample_builder(sample: Sample, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
-    """A built-in sample, drawn first where it isn't prepared.
-
-    Raises:
-        RunError: it can't be stored, or is damaged.
-    """
-    folder = Path(data_dir or cache_dir())
-    try:
-        prepare(sample, folder)
-    except Exception as error:  # TFDS wraps what TensorFlow and the system raise
-        raise RunError(
-            f"the sample can't be stored in {folder} ({error}): name another --data-dir"
-        ) from error
-    return open_builder(sample.name, folder)
-
-
-def open_builder(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
-    """TFDS' builder of a data set.
-
-    Raises:
-        RunError: its files are there, but damaged.
-    """
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except (ImportError, OSError):
-        raise
-    except Exception as error:  # TFDS raises whatever its parsers do
-        raise RunError(_damaged(data_dir or tfds.core.constants.DATA_DIR, error)) from error
-
-
-def _cifar10(data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
-    builder = open_builder("cifar10", data_dir)
-    try:
-        download_by_tfds(builder)
-    except Exception as error:  # as many kinds as there are ways to fail to download
-        raise RunError(
-            f"cifar10 is not prepared in {data_dir or tfds.core.constants.DATA_DIR} and could not "
-            f"be downloaded ({type(error).__name__}: {error}): connect to the network, name a "
-            "folder that holds it with --data-dir, or use --data sample"
-        ) from error
-    return builder
-
-
-def download_by_tfds(builder: tfds.core.DatasetBuilder) -> None:
-    """Download and prepare a data set as TFDS does, unless it is prepared."""
-    # TFDS' ten tries with back-off let a user without a network wait for minutes.
-    downloader.MAX_RETRIES = 3
-    with contextlib.redirect_stdout(sys.stderr):
-        builder.download_and_prepare()
-
-
-def check_limit(limit: int | None, name: str, size: int) -> None:
-    """Check that there are as many training examples as asked for.
-
-    Raises:
-        UsageError: there are fewer.
-    """
-    if limit is not None and not 1 <= limit <= size:
-        raise UsageError(f"--limit is {limit}: the training split of {name} has {size} examples")
-
-
-def read_split(
-    builder: tfds.core.DatasetBuilder, dataset: tf.data.Dataset, id_feature: str = "id"
-) -> Split:
-    """Read examples once, into memory, so that a damaged file is found before any training.
-
-    Args:
-        builder: whose examples they are, for the message of an error.
-        dataset: decoded examples with `image`, `label` and the id feature.
-        id_feature: name of the feature that identifies an example.
-
-    Raises:
-        PermissionError: a file may not be read.
-        RunError: a file is damaged.
-    """
-    dataset = dataset.cache()
-    try:
-        batches = [
-            (batch[id_feature], batch["label"]) for batch in tfds.as_numpy(dataset.batch(1000))
-        ]
-    except tf.errors.PermissionDeniedError as error:
-        raise PermissionError(errno.EACCES, "permission denied", str(builder.data_dir)) from error
-    except tf.errors.OpError as error:
-        raise RunError(_damaged(builder.data_dir, error)) from error
-    ids, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(ids)))
-    return Split(
-        dataset=dataset.map(lambda example: (example["image"], example["label"])),
-        ids=ids.astype(str),
-        labels=labels,
-    )
-
-
-def _damaged(where: str | os.PathLike, error: Exception) -> str:
-    cause = re.sub(r"\{\{.*?\}\} ?", "", getattr(error, "message", str(error)))  # graph node
-    return (
-        f"{where} is damaged ({cause.splitlines()[0]}): delete the data set to prepare it anew, "
-        "or name another folder with --data-dir"
-    )
+def _split(part: str, arrays: Arrays, classes: int) -> Split:
+    if len(arrays) not in (2, 3):
+        raise UsageError(f"`{part}` must be (images, labels) or (images, labels, ids)")
+    images, labels = arrays[0], np.asarray(arrays[1])
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
+        raise UsageError(
+            f"`{part}` has images {images.shape} {images.dtype}: they must be "
+            "(n, height, width, 3) uint8"
+        )
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise UsageError(
+            f"`{part}` has labels {labels.shape} {labels.dtype}: they must be ({len(images)},) of "
+            "integers, one for each image"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UsageError(
+            f"`{part}` has labels from {labels.min()} to {labels.max()}: they must be from 0 to "
+            f"{classes - 1}, as there are {classes} class names"
+        )
+    default = [f"{part}-{index:05d}" for index in range(len(images))]
+    ids = np.asarray(arrays[2] if len(arrays) == 3 else default)
+    if ids.shape != labels.shape or ids.dtype.kind != "U":
+        raise UsageError(
+            f"`{part}` has ids {ids.shape} {ids.dtype}: they must be ({len(images)},) of str"
+        )
+    return Split(images, ids, labels.astype(np.int64))

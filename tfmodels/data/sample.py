@@ -1,9 +1,9 @@
-"""The built-in samples: drawn pictures that stand in for a data set where there is no network.
+"""The built-in samples: drawn images that stand in for a data set where there is no network.
 
-Ten classes of shapes and patterns, varied in place, size, turn, colour and noise, so that
+Ten classes of shapes and patterns, varied in place, size, angle, colour and noise, so that
 it is a real if small problem: a linear classifier on the pixels stays under 60 %, the CNN
-passes 90 % within three epochs (both are tests). One sample stands in for CIFAR-10, one for
-EuroSAT.
+passes 90 % within three epochs (both are tests). `sample` stands in for CIFAR-10, `land-sample`
+for EuroSAT.
 """
 
 import contextlib
@@ -12,9 +12,18 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from tfmodels.config import Config
+from tfmodels.data.cifar10 import standard_data
+from tfmodels.data.eurosat import tile_data
+from tfmodels.data.images import ImageData
+from tfmodels.data.tfds import open_builder
+from tfmodels.download import cache_dir
+from tfmodels.errors import RunError
 
 NOISE = 20.0  # standard deviation, of 255
 
@@ -22,7 +31,8 @@ Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.maximum(abs(u), abs(v)) < 0.9
+    inside: np.ndarray = np.maximum(abs(u), abs(v)) < 0.9
+    return inside
 
 
 # Each shape is a mask on coordinates that run from -1 to 1 across it.
@@ -39,7 +49,7 @@ SHAPES: dict[str, Mask] = {
     "checkers": lambda u, v: _square(u, v) & (np.sin(6 * u) * np.sin(6 * v) > 0),
 }
 
-# Seen from above, a picture may be turned by a quarter: rows and columns are one class here.
+# Seen from above, an image may be rotated by a quarter turn: rows and columns are one class here.
 LAND_SHAPES = {
     **{name: mask for name, mask in SHAPES.items() if name not in ("rows", "columns")},
     "stripes": SHAPES["rows"],
@@ -51,8 +61,13 @@ LAND_SHAPES = {
 class Sample:
     """A drawn TFDS data set.
 
-    `version` is to be raised with every change of a picture: prepared copies are kept.
-    `id_feature` is the feature that identifies an example, as in the data set it stands for.
+    Attributes:
+        name: of the TFDS data set.
+        version: to be raised with every change of an image: prepared copies are kept.
+        id_feature: the feature that identifies an example, as in the data set it stands for.
+        image_size: side in pixels.
+        sizes: number of images of each split.
+        shapes: mask of each class.
     """
 
     name: str
@@ -63,36 +78,66 @@ class Sample:
     shapes: Mapping[str, Mask]
 
 
-CIFAR_SAMPLE = Sample("tfmodels_sample", "1.0.0", "id", 32, {"train": 5000, "test": 1000}, SHAPES)
-EUROSAT_SAMPLE = Sample("tfmodels_sample64", "1.0.0", "filename", 64, {"train": 2000}, LAND_SHAPES)
+SAMPLE = Sample("tfmodels_sample", "1.0.0", "id", 32, {"train": 5000, "test": 1000}, SHAPES)
+LAND_SAMPLE = Sample("tfmodels_sample64", "1.0.0", "filename", 64, {"train": 2000}, LAND_SHAPES)
 
 
 def draw(mask: Mask, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw one picture of a shape: (size, size, 3) uint8."""
+    """Return an image of a shape, (size, size, 3) uint8."""
     radius = rng.uniform(0.24, 0.44) * size
     row, column = rng.uniform(radius, size - radius, 2)
-    turn = rng.uniform(-0.25, 0.25)
+    angle = rng.uniform(-0.25, 0.25)
     y, x = np.mgrid[:size, :size] + 0.5
     y, x = (y - row) / radius, (x - column) / radius
-    u, v = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
-    ground = rng.uniform(0, 255, 3)
-    ink = (ground + rng.uniform(70, 185, 3) * rng.choice([-1, 1], 3)) % 255
-    picture = np.where(mask(u, v)[..., None], ink, ground)
-    picture += rng.normal(0, NOISE, picture.shape)
-    return np.clip(picture, 0, 255).round().astype(np.uint8)
+    u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    background = rng.uniform(0, 255, 3)
+    ink = (background + rng.uniform(70, 185, 3) * rng.choice([-1, 1], 3)) % 255
+    image = np.where(mask(u, v)[..., None], ink, background)
+    image += rng.normal(0, NOISE, image.shape)
+    return np.clip(image, 0, 255).round().astype(np.uint8)
 
 
-def examples(sample: Sample, split: str) -> list[tuple[str, dict]]:
-    """All (key, example) pairs of a split, the same on every machine."""
+def examples(sample: Sample, split: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return all (key, example) pairs of a split, the same on every machine."""
     rng = np.random.default_rng([list(sample.sizes).index(split), 2026])
     masks = list(sample.shapes.values())
     pairs = []
     for index in range(sample.sizes[split]):
         label = index % len(masks)
         key = f"{split}_{index:05d}"
-        picture = draw(masks[label], sample.image_size, rng)
-        pairs.append((key, {sample.id_feature: key, "image": picture, "label": label}))
+        image = draw(masks[label], sample.image_size, rng)
+        pairs.append((key, {sample.id_feature: key, "image": image, "label": label}))
     return pairs
+
+
+def load(config: Config) -> ImageData:
+    """Load the sample that stands in for CIFAR-10, drawing it first if it isn't there.
+
+    Raises:
+        RunError: it can't be stored, or is damaged.
+    """
+    return standard_data(_builder(SAMPLE, config.data_dir), "sample", config.seed)
+
+
+def load_land(config: Config) -> ImageData:
+    """Load the sample that stands in for EuroSAT, drawing it first if it isn't there.
+
+    Raises:
+        UsageError: lists of names don't fit it.
+        RunError: it can't be stored, or is damaged.
+    """
+    return tile_data(_builder(LAND_SAMPLE, config.data_dir), "land-sample", config, leaks=False)
+
+
+def _builder(sample: Sample, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    folder = Path(data_dir or cache_dir())
+    try:
+        prepare(sample, folder)
+    except Exception as error:  # TFDS wraps what TensorFlow and the system raise
+        raise RunError(
+            f"the sample can't be stored in {folder} ({error}): name another `data_dir`"
+        ) from error
+    return open_builder(sample.name, str(folder))
 
 
 def prepare(sample: Sample, data_dir: Path) -> None:
@@ -108,7 +153,7 @@ def prepare(sample: Sample, data_dir: Path) -> None:
     print(f"drawing the sample data set, once, into {data_dir}", file=sys.stderr)
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading
+        with contextlib.redirect_stdout(io.StringIO()):  # it mentions a download
             tfds.dataset_builders.store_as_tfds_dataset(
                 name=sample.name,
                 version=sample.version,

@@ -1,8 +1,9 @@
-"""Which pictures train, validate and test: lists of names.
+"""Split schemes: which images train, validate and test, as lists of names.
 
 Neighbouring tiles of EuroSAT show the same fields. Split at random, training has seen the
-surroundings of what is tested, and figures come out too high; the split `spatial` keeps
-tiles apart by longitude.
+surroundings of the test images, and metrics come out too high; the split scheme `spatial` keeps
+neighbours apart by longitude. In a folder of images, `group:SEPARATOR` keeps images together
+that belong together.
 """
 
 import dataclasses
@@ -15,18 +16,24 @@ import numpy as np
 from tfmodels.download import cache_dir, download
 from tfmodels.errors import RunError, UsageError, first_names
 
-LEAKAGE = (
-    "neighbouring tiles fall on both sides of it, so the figures are higher than on land never "
-    "seen (--split spatial keeps neighbours apart)"
-)
 SPLITS = ("train", "val", "test")
+SHARES = {"train": 0.64, "val": 0.16, "test": 0.2}  # the study's: see `random_split`
+GROUP = "group:"
+LEAKAGE = (
+    "neighbouring tiles fall into different splits, so the metrics are higher than on land that "
+    "was never seen (the split scheme spatial keeps neighbours apart)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """Lists that someone published: where they are, and SHA-256 of their sorted names.
+    """Lists that someone published.
 
-    Of the names, not of the file: copies of the lists differ in order and in newlines.
+    Attributes:
+        url: of the folder that holds them.
+        files: names of the lists of train, val and test.
+        checksums: SHA-256 of their sorted names; not of the files, because copies of the lists
+            differ in order and in newlines.
     """
 
     url: str
@@ -60,38 +67,43 @@ PUBLISHED = {
 Lists = dict[str, list[str]]
 
 
-def named_split(split: str | Path, classes: Mapping[str, str], seed: int) -> Lists:
-    """The split that a name or a folder stands for.
+def named_split(scheme: str, classes: Mapping[str, str], seed: int) -> Lists:
+    """Return the names of each split that a split scheme stands for.
 
     Args:
-        split: `random` (see `random_split`), `spatial` or `google` (`PUBLISHED`: kept in
-            ~/.cache/tfmodels/splits, downloaded where they aren't there), or a folder that
-            holds train.txt, val.txt and test.txt with one name a line.
-        classes: the class of every picture by name.
-        seed: of the random split.
+        scheme: `random` (see `random_split`), `group:SEPARATOR` (see `group_split`), `spatial` or
+            `google` (`PUBLISHED`: kept in ~/.cache/tfmodels/splits, downloaded if they aren't
+            there), or a folder that holds train.txt, val.txt and test.txt with one name a line.
+        classes: the class of every image by name.
+        seed: of the random and the group split.
 
     Raises:
-        UsageError: the lists can't be read, or can't be right (see `check_split`).
-        RunError: published lists can't be had, or aren't what was published.
+        UsageError: the lists can't be read, or don't fit the images (see `check_split`).
+        RunError: published lists can't be downloaded, or aren't what was published.
     """
-    if split == "random":
-        parts = random_split(list(classes), seed)
-    elif split in PUBLISHED:
-        parts = _published_split(PUBLISHED[str(split)])
+    if scheme == "random":
+        splits = random_split(list(classes), seed)
+    elif scheme.startswith(GROUP):
+        splits = group_split(list(classes), scheme.removeprefix(GROUP), seed)
+    elif scheme in PUBLISHED:
+        splits = _published_split(PUBLISHED[scheme])
     else:
-        parts = read_lists([Path(split) / f"{part}.txt" for part in SPLITS])
-    check_split(parts, classes, str(split))
-    return parts
+        splits = read_lists([Path(scheme) / f"{part}.txt" for part in SPLITS])
+    check_split(splits, classes, f"`split_scheme={scheme}`")
+    return splits
 
 
-def describe_split(split: str | Path, seed: int, leaks: bool) -> str:
-    """What a split is, in words, with a warning where neighbours of the tested were trained on."""
-    if split != "random":
-        return {
-            "spatial": "spatial: by longitude, so neighbouring tiles are kept apart (torchgeo)",
-            "google": f"google: a published random split; {LEAKAGE}",
-        }.get(str(split), f"the lists in {split}; whether they keep neighbours apart isn't known")
-    return f"random, seed {seed}" + (f"; {LEAKAGE}" if leaks else "")
+def describe_split(scheme: str, seed: int, leaks: bool) -> str:
+    """Return what a split is, with a warning where neighbours of test images train."""
+    if scheme == "random":
+        return f"random, seed {seed}" + (f"; {LEAKAGE}" if leaks else "")
+    if scheme.startswith(GROUP):
+        separator = scheme.removeprefix(GROUP)
+        return f"by groups of files whose names agree before {separator!r}, seed {seed}"
+    return {
+        "spatial": "spatial: by longitude, so neighbouring tiles are kept apart (torchgeo)",
+        "google": f"google: a published random split; {LEAKAGE}",
+    }.get(scheme, f"the lists in {scheme}; whether they keep neighbours apart isn't known")
 
 
 def _published_split(published: Published) -> Lists:
@@ -106,18 +118,18 @@ def _published_split(published: Published) -> Lists:
                     f"the list {path.name} could not be downloaded ({error}): connect to the "
                     f"network, or put it into {folder} yourself"
                 ) from error
-    parts = read_lists(paths)
-    for names, path, checksum in zip(parts.values(), paths, published.checksums, strict=True):
+    splits = read_lists(paths)
+    for names, path, checksum in zip(splits.values(), paths, published.checksums, strict=True):
         found = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
         if found != checksum:
             raise RunError(f"{path} is not the list that was published: delete it, and try again")
-    return parts
+    return splits
 
 
 def random_split(names: Sequence[str], seed: int) -> Lists:
-    """The study's split: a fifth for testing, then a fifth of the rest for validation.
+    """Return the study's split: a fifth for testing, then a fifth of the rest for validation.
 
-    By name, so it is the same in whatever order the pictures are stored.
+    By name, so it is the same in whatever order the images are stored.
     """
     order = np.random.default_rng(seed).permutation(sorted(names)).tolist()
     test = round(0.2 * len(order))
@@ -125,36 +137,60 @@ def random_split(names: Sequence[str], seed: int) -> Lists:
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
 
+def group_split(names: Sequence[str], separator: str, seed: int) -> Lists:
+    """Return a random split that keeps images together whose file names start alike.
+
+    Args:
+        names: paths of images, with slashes.
+        separator: file names that agree before its first occurrence are one group, in whatever
+            folders they are; a file name without it is a group of its own.
+        seed: of the order in which groups are assigned, each to the split that most images are
+            missing from.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in sorted(names):
+        start, found, _ = name.rpartition("/")[2].partition(separator)
+        groups.setdefault((start, found) if found else (name,), []).append(name)
+    members = list(groups.values())
+    splits: Lists = {part: [] for part in SPLITS}
+    missing = {part: share * len(names) for part, share in SHARES.items()}
+    for index in np.random.default_rng(seed).permutation(len(members)):
+        part = max(missing, key=missing.__getitem__)
+        splits[part] += members[index]
+        missing[part] -= len(members[index])
+    return splits
+
+
 def check_split(split: Lists, classes: Mapping[str, str], source: str) -> None:
-    """Check lists of names against the pictures there are.
+    """Check lists of names against the images there are.
 
     Args:
         split: names of `train`, `val` and `test`.
-        classes: the class of every picture by name.
+        classes: the class of every image by name.
         source: where the lists come from, for the message.
 
     Raises:
-        UsageError: a list names a picture that isn't there or names one twice, two lists share
+        UsageError: a list names an image that isn't there or names one twice, two lists share
             one, or a class is missing from one; the message names the first few.
     """
     seen: dict[str, str] = {}
     for part, names in split.items():
         unknown = [name for name in names if name not in classes]
         if unknown:
-            raise UsageError(f"{source}: {part} names unknown pictures: {first_names(unknown)}")
+            raise UsageError(f"{source}: {part} names unknown images: {first_names(unknown)}")
         shared = [name for name in names if name in seen]
         if shared:
             raise UsageError(f"{source}: {part} and {seen[shared[0]]} share {first_names(shared)}")
         seen |= dict.fromkeys(names, part)
         if len(set(names)) < len(names):
-            raise UsageError(f"{source}: {part} names a picture twice")
+            raise UsageError(f"{source}: {part} names an image twice")
         missing = set(classes.values()) - {classes[name] for name in names}
         if missing:
-            raise UsageError(f"{source}: {part} has no picture of {first_names(sorted(missing))}")
+            raise UsageError(f"{source}: {part} has no image of {first_names(sorted(missing))}")
 
 
 def read_lists(paths: Sequence[Path]) -> Lists:
-    """Read the names of `train`, `val` and `test`, one a line.
+    """Return the names of `train`, `val` and `test` that are in files, one a line.
 
     Raises:
         UsageError: a file can't be read.
@@ -162,7 +198,8 @@ def read_lists(paths: Sequence[Path]) -> Lists:
     split = {}
     for part, path in zip(SPLITS, paths, strict=True):
         try:
-            split[part] = path.read_text(encoding="utf-8").split()
+            lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} can't be read as a list of names ({error})") from error
+        split[part] = [line.strip() for line in lines if line.strip()]
     return split

@@ -1,0 +1,55 @@
+"""CIFAR-10: 60,000 photographs of 32x32 pixels in ten classes (Krizhevsky 2009)."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfmodels.config import Config
+from tfmodels.data.augmentation import crop_and_flip
+from tfmodels.data.images import ImageData
+from tfmodels.data.tfds import default_dir, download_by_tfds, open_builder, read_builder
+from tfmodels.errors import RunError
+
+VALIDATION_PERCENT = 10  # of the training images: 5,000 of CIFAR-10's 50,000
+
+
+def load(config: Config) -> ImageData:
+    """Load CIFAR-10, downloading it by TFDS if it isn't prepared.
+
+    Raises:
+        RunError: it can't be downloaded, or is damaged.
+    """
+    builder = open_builder("cifar10", config.data_dir)
+    try:
+        download_by_tfds(builder)
+    except Exception as error:  # as many kinds as there are ways to fail to download
+        raise RunError(
+            f"cifar10 is not prepared in {config.data_dir or default_dir()} and could not be "
+            f"downloaded ({type(error).__name__}: {error}): connect to the network, name a folder "
+            "that holds it with `data_dir`, or use `data=sample`"
+        ) from error
+    return standard_data(builder, "cifar10", config.seed)
+
+
+def standard_data(builder: tfds.core.DatasetBuilder, name: str, seed: int) -> ImageData:
+    """Return a data set of photographs with its own test split and a validation split by seed."""
+    store = read_builder(builder, name, "id")
+    train = np.flatnonzero(store.parts == "train")
+    validates = validation_rows(len(train), seed)
+    return ImageData(
+        name=name,
+        version=str(builder.version),
+        class_names=tuple(builder.info.features["label"].names),
+        image_shape=builder.info.features["image"].shape,
+        train=store.split(train[~validates]),
+        val=store.split(train[validates]),
+        test=store.split(np.flatnonzero(store.parts == "test")),
+        split="the data set's own test split; a tenth of its train split, by the seed, validates",
+        augment=crop_and_flip,
+        checksum=store.checksum,
+    )
+
+
+def validation_rows(n: int, seed: int) -> np.ndarray:
+    """Return which of n training images validate (n,) bool: ten of the hundred percents."""
+    percents = np.random.default_rng(seed).choice(100, VALIDATION_PERCENT, replace=False)
+    return np.isin(np.arange(n) * 100 // n, percents)

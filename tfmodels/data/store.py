@@ -1,0 +1,169 @@
+"""Decoded images of one size, kept once per data set in a file that is read by index.
+
+The file is mapped to memory, so it takes no memory of the process' own and all runs share it.
+It lies in `cache_dir()/images`, in a folder that is named after the data set and the key of its
+source, and may be deleted at any time: it is decoded again.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import math
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+import numpy as np
+from tqdm import tqdm
+
+from tfmodels.data.images import Split
+from tfmodels.download import cache_dir
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Some images and what is known of them.
+
+    Attributes:
+        images: (n, height, width, 3) uint8.
+        ids: (n,) str.
+        labels: (n,) int64.
+        parts: (n,) str, the part of the source that an example is from.
+    """
+
+    images: np.ndarray
+    ids: np.ndarray
+    labels: np.ndarray
+    parts: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Store(Examples):
+    """All examples of a data set, their images in a file.
+
+    Attributes:
+        checksum: of images and ids.
+    """
+
+    checksum: str
+
+    def split(self, rows: np.ndarray) -> Split:
+        """Return the examples at some rows."""
+        return Split(self.images, self.ids, self.labels).select(rows)
+
+
+class _DamagedError(Exception):
+    """The file isn't as it was written."""
+
+
+def open_store(
+    name: str,
+    key: str,
+    shape: tuple[int, int, int, int],
+    decode: Callable[[], Iterator[Examples]],
+) -> Store:
+    """Open the decoded images of a data set, decoding them first if they aren't there.
+
+    Args:
+        name: of the data set.
+        key: a hash of its source: another key is another file.
+        shape: of all images.
+        decode: returns all examples in batches.
+
+    Raises:
+        OSError: the file can't be written; the disk is full, for example.
+    """
+    folder = cache_dir() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / re.sub(r"[^\w.-]+", "-", f"{name}-{key[:16]}")
+    with contextlib.suppress(FileNotFoundError, _DamagedError):
+        return _read(path)
+    with filelock.FileLock(f"{path}.lock"):  # a second process waits for the first
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            pass
+        except _DamagedError:
+            print(f"{path} is damaged: the images are decoded again", file=sys.stderr)
+        _write(path, name, shape, decode)
+        return _read(path)
+
+
+def _read(path: Path) -> Store:
+    try:
+        with np.load(path / "examples.npz") as file:
+            ids, labels, parts = (file[key] for key in ("ids", "labels", "parts"))
+            shape, recorded = file["shape"].tolist(), file["sha256"].item()
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _DamagedError from error
+    with open(path / "images", "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != recorded:
+            raise _DamagedError
+    images = np.asarray(np.memmap(path / "images", np.uint8, "r", shape=tuple(shape)))
+    checksum = hashlib.sha256("\n".join([recorded, *ids]).encode()).hexdigest()
+    return Store(images, ids, labels, parts, checksum)
+
+
+def _write(
+    path: Path,
+    name: str,
+    shape: tuple[int, int, int, int],
+    decode: Callable[[], Iterator[Examples]],
+) -> None:
+    part = path.with_name(f"{path.name}.part")
+    for leftover in (path, part):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    _check_space(path.parent, math.prod(shape))
+    part.mkdir()
+    try:
+        _write_examples(part, name, shape, decode())
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_examples(
+    folder: Path, name: str, shape: tuple[int, int, int, int], batches: Iterator[Examples]
+) -> None:
+    digest = hashlib.sha256()
+    ids, labels, parts = [], [], []
+    with (
+        # Not written through a map: a full disk would end the process by a signal.
+        open(folder / "images", "wb") as file,
+        tqdm(
+            desc=f"decoding {name}", total=shape[0], unit=" images", file=sys.stderr, ncols=79,
+            leave=False,
+        ) as progress,
+    ):  # fmt: skip
+        for batch in batches:
+            content = np.ascontiguousarray(batch.images).data
+            digest.update(content)
+            file.write(content)
+            ids.append(batch.ids)
+            labels.append(batch.labels)
+            parts.append(batch.parts)
+            progress.update(len(batch.ids))
+    np.savez(
+        folder / "examples.npz",
+        ids=np.concatenate(ids),
+        labels=np.concatenate(labels),
+        parts=np.concatenate(parts),
+        shape=shape,
+        sha256=digest.hexdigest(),
+    )
+
+
+def _check_space(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"decoded images need {size / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free",
+            str(folder),
+        )
