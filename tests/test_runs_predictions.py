@@ -1,4 +1,7 @@
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +15,11 @@ from tfmodels.runs.predictions import (
     save_predictions,
 )
 
+Saved = tuple[Path, dict[str, Predictions]]
+
 
 @pytest.fixture
-def saved(tmp_path, random_probabilities):
+def saved(tmp_path: Path, random_probabilities: Callable[[int, int], np.ndarray]) -> Saved:
     splits = {
         name: Predictions(
             np.array([f"{name}_{i}" for i in range(n)]),
@@ -28,19 +33,19 @@ def saved(tmp_path, random_probabilities):
     return path, splits
 
 
-def test_what_is_saved_is_loaded_bit_for_bit(saved):
+def test_what_is_saved_is_loaded_bit_for_bit(saved: Saved, tf_test: Any) -> None:
     path, splits = saved
     loaded, class_names = load_predictions(path)
     assert class_names == ("a", "b", "c")
     assert list(loaded) == ["val", "test"]
     for name, split in splits.items():
         for field, value in vars(split).items():
-            np.testing.assert_array_equal(getattr(loaded[name], field), value)
+            tf_test.assertAllEqual(getattr(loaded[name], field), value)
             assert getattr(loaded[name], field).dtype == value.dtype
     assert [file.name for file in path.parent.iterdir()] == ["predictions.npz"]
 
 
-def test_the_file_needs_only_numpy_to_read(saved):
+def test_the_file_needs_only_numpy_to_read(saved: Saved) -> None:
     with np.load(saved[0], allow_pickle=False) as arrays:
         assert sorted(arrays) == sorted(
             [f"{s}_{f}" for s in ("val", "test") for f in ("ids", "labels", "probabilities")]
@@ -49,7 +54,7 @@ def test_the_file_needs_only_numpy_to_read(saved):
         assert arrays["test_probabilities"].shape == (7, 3)
 
 
-def test_a_damaged_or_missing_file_is_named(saved, tmp_path):
+def test_a_damaged_or_missing_file_is_named(saved: Saved, tmp_path: Path) -> None:
     path, _ = saved
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(RunError, match="predictions.npz can't be read"):
@@ -58,9 +63,9 @@ def test_a_damaged_or_missing_file_is_named(saved, tmp_path):
         load_predictions(tmp_path / "none.npz")
 
 
-def test_a_pickle_is_never_run(tmp_path):
+def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
     class Attack:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             return (open, (str(tmp_path / "owned"), "w"))
 
     for name, content in (
@@ -89,15 +94,17 @@ def test_a_pickle_is_never_run(tmp_path):
         ({"test_probabilities": np.full((7, 2), 0.5)}, r"shape \(7, 2\), for 3 classes"),
         ({"test_labels": np.arange(7)}, "labels aren't whole numbers from 0 to 2"),
         ({"test_labels": np.zeros(6, int)}, "7 ids, 6 labels, 7 predictions"),
-        ({"val_ids": np.array(["a"] * 5)}, "in val an id is there twice"),
+        ({"val_ids": np.array(["a"] * 5)}, "in val an id occurs twice"),
         ({"val_ids": np.arange(5)}, r"the ids have type int64 and shape \(5,\)"),
         ({"test_labels": np.zeros((7, 1), int)}, "labels aren't whole numbers"),
         ({"test_labels": np.zeros(7, "uint64")}, "labels aren't whole numbers"),
         ({"test_probabilities": np.full((7, 3), "a")}, "the probabilities have type <U1"),
-        ({"class_names": np.array(["a", "b", "a"])}, "a class name is there twice"),
+        ({"class_names": np.array(["a", "b", "a"])}, "a class name occurs twice"),
     ],
 )
-def test_what_are_no_probabilities_is_refused(saved, change, words):
+def test_what_does_not_hold_probabilities_is_refused(
+    saved: Saved, change: dict[str, np.ndarray], words: str
+) -> None:
     path, _ = saved
     with np.load(path) as arrays:
         np.savez(path, **{**arrays, **change})
@@ -105,24 +112,24 @@ def test_what_are_no_probabilities_is_refused(saved, change, words):
         load_predictions(path)
 
 
-def test_without_test_pictures_it_is_refused(saved):
+def test_without_test_images_it_is_refused(saved: Saved) -> None:
     path, splits = saved
     save_predictions(path, {"val": splits["val"]}, ("a", "b", "c"))
-    with pytest.raises(RunError, match="it has no test pictures; make the run anew"):
+    with pytest.raises(RunError, match="it has no test images; train again"):
         load_predictions(path)
 
 
-def test_pictures_of_mistakes_are_kept_by_id(tmp_path):
-    pictures = [np.full((2, 3, 3), i, np.uint8) for i in (7, 8)]
-    save_mistakes(tmp_path / "mistakes.npz", np.array(["a", "b"]), pictures)
+def test_images_of_mistakes_are_saved_by_id(tmp_path: Path, tf_test: Any) -> None:
+    images = [np.full((2, 3, 3), i, np.uint8) for i in (7, 8)]
+    save_mistakes(tmp_path / "mistakes.npz", np.array(["a", "b"]), images)
     loaded = load_mistakes(tmp_path / "mistakes.npz")
     assert list(loaded) == ["a", "b"]
-    np.testing.assert_array_equal(loaded["b"], pictures[1])
+    tf_test.assertAllEqual(loaded["b"], images[1])
     save_mistakes(tmp_path / "mistakes.npz", np.array([], str), [])
     assert load_mistakes(tmp_path / "mistakes.npz") == {}
     np.savez(tmp_path / "mistakes.npz", ids=np.array(["a"]), images=np.zeros((1, 4)))
     with pytest.raises(RunError, match=r"type float64 and shape \(1, 4\)"):
         load_mistakes(tmp_path / "mistakes.npz")
     (tmp_path / "mistakes.npz").write_bytes(b"no")
-    with pytest.raises(RunError, match="can't be read as pictures"):
+    with pytest.raises(RunError, match="can't be read as images"):
         load_mistakes(tmp_path / "mistakes.npz")

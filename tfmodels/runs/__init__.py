@@ -1,1 +1,1 @@
-""""""
+"""Run directories: where the files of a run are, and what they hold."""

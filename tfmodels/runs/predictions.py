@@ -1,22 +1,25 @@
-"""Saved predictions: all that evaluation, figures and fusion ever look at."""
+"""Saved predictions, from which evaluation, figures, fusion and reports are made."""
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tfmodels.errors import RunError, UsageError, first_names
 
-TOLERANCE = 1e-3  # of the sum of a picture's probabilities; float16 networks need some
+TOLERANCE = 1e-3  # of the sum of an image's probabilities; float16 networks need it
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a network said about the pictures of one split.
+    """A network's predictions for the images of one split.
 
-    `ids` (n,) str; `labels` (n,) int, the truth; `probabilities` (n, classes) float32.
+    Attributes:
+        ids: names of the images (n,) str.
+        labels: true classes (n,) int.
+        probabilities: predicted (n, classes) float32.
     """
 
     ids: np.ndarray
@@ -39,25 +42,25 @@ def save_predictions(
 
 
 def load_predictions(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...]]:
-    """Read the predictions of all splits and the class names.
+    """Return the predictions of all splits, by name, and the class names.
 
     Raises:
-        RunError: the file is missing, damaged, not of `save_predictions`, or what it holds
-            are no probabilities.
+        RunError: the file is missing, damaged, not from `save_predictions`, or doesn't hold
+            probabilities.
     """
     splits, class_names = _read(path)
     if "test" not in splits or len(set(class_names)) < len(class_names):
-        fault = "a class name is there twice" if "test" in splits else "it has no test pictures"
-        raise RunError(f"{path} can't be used: {fault}; make the run anew")
+        fault = "a class name occurs twice" if "test" in splits else "it has no test images"
+        raise RunError(f"{path} can't be used: {fault}; train again")
     for name, split in splits.items():
-        fault = _fault(split, len(class_names))
+        fault = next(_faults(split, len(class_names)), "")
         if fault:
-            raise RunError(f"{path} can't be used: in {name} {fault}; make the run anew")
+            raise RunError(f"{path} can't be used: in {name} {fault}; train again")
     return splits, class_names
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of a file of predictions, in hexadecimal.
+    """Return the SHA-256 of a file of predictions, in hexadecimal.
 
     Raises:
         RunError: it is missing.
@@ -66,19 +69,19 @@ def checksum(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: make the run anew") from error
+        raise RunError(f"{path} is missing: train again") from error
 
 
 def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None:
-    """Keep the test pictures that weren't recognised, so that reports need no data set.
+    """Save the misclassified test images, so that reports don't need the data set.
 
-    What no member takes for another class, their mean doesn't either, so a fusion finds the
-    pictures of its mistakes among its members'.
+    A fusion takes the images of its mistakes from its members: where all members are right, so
+    is their mean.
 
     Args:
         path: where to write `ids` and `images`.
-        ids: of the pictures (n,).
-        images: the pictures, (height, width, 3) uint8 each.
+        ids: names of the images (n,).
+        images: the images, (height, width, 3) uint8 each.
     """
     part = path.with_name("part.npz")
     np.savez_compressed(part, ids=ids, images=np.array(images, np.uint8))
@@ -86,7 +89,7 @@ def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None
 
 
 def load_mistakes(path: Path) -> dict[str, np.ndarray]:
-    """The pictures of `save_mistakes` by id.
+    """Return the images of `save_mistakes` by id.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -98,20 +101,20 @@ def load_mistakes(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"images have type {images.dtype} and shape {images.shape}")
             return dict(zip(ids.tolist(), images, strict=True))
     except Exception as error:  # a damaged archive can raise anything
-        raise RunError(f"{path} can't be read as pictures ({error})") from error
+        raise RunError(f"{path} can't be read as images ({error})") from error
 
 
 def align(members: Mapping[str, Predictions]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bring several networks' predictions into the order of the first, by id.
+    """Stack the predictions of several networks, in the order of the first one's images.
 
     Args:
-        members: by the name that an error shall use.
+        members: predictions by the name that an error message uses.
 
     Returns:
         ids (n,), labels (n,) and probabilities (n_models, n, classes) float32.
 
     Raises:
-        UsageError: they aren't about the same pictures, or disagree on their true classes.
+        UsageError: they are for different images, or disagree on the true classes.
     """
     first_name, first = next(iter(members.items()))
     stack = np.empty((len(members), *first.probabilities.shape), np.float32)
@@ -120,7 +123,7 @@ def align(members: Mapping[str, Predictions]) -> tuple[np.ndarray, np.ndarray, n
         if np.array_equal(member.ids, first.ids):
             labels, stack[row] = member.labels, member.probabilities
         else:
-            _check_same_pictures(first_name, first.ids, name, member.ids)
+            _check_same_images(first_name, first.ids, name, member.ids)
             order = np.empty(len(by_id), int)
             order[by_id] = np.argsort(member.ids)
             labels, stack[row] = member.labels[order], member.probabilities[order]
@@ -133,32 +136,35 @@ def align(members: Mapping[str, Predictions]) -> tuple[np.ndarray, np.ndarray, n
     return first.ids, first.labels, stack
 
 
-def _check_same_pictures(first: str, ids: np.ndarray, name: str, others: np.ndarray) -> None:
-    for here, there, known, unknown in ((name, first, others, ids), (first, name, ids, others)):
-        only = np.setdiff1d(known, unknown)
+def _check_same_images(first: str, ids: np.ndarray, name: str, other_ids: np.ndarray) -> None:
+    for run, other, run_ids, rest in (
+        (name, first, other_ids, ids),
+        (first, name, ids, other_ids),
+    ):
+        only = np.setdiff1d(run_ids, rest)
         if len(only):
             raise UsageError(
-                f"{here} was judged on other pictures than {there}, such as "
-                f"{first_names(only.tolist())}: only runs with the same split can be fused "
-                "(same --split, --seed and data)"
+                f"{run} was evaluated on other images than {other}, such as "
+                f"{first_names(only.tolist())}: only runs with the same `data`, `split_scheme` and "
+                "`seed` can be fused"
             )
 
 
-def _fault(split: Predictions, classes: int) -> str:
-    """What is wrong with predictions, in words; empty if nothing is."""
+def _faults(split: Predictions, classes: int) -> Iterator[str]:
+    """Yield what is wrong with predictions, in words; later checks need earlier ones to pass."""
     ids, labels, probabilities = split.ids, split.labels, split.probabilities
     if probabilities.dtype.kind != "f":
-        return f"the probabilities have type {probabilities.dtype}"
+        yield f"the probabilities have type {probabilities.dtype}"
     if probabilities.ndim != 2 or probabilities.shape[1] != classes:
-        return f"the probabilities have shape {probabilities.shape}, for {classes} classes"
+        yield f"the probabilities have shape {probabilities.shape}, for {classes} classes"
     if not len(ids) == len(labels) == len(probabilities) > 0:
-        return f"there are {len(ids)} ids, {len(labels)} labels, {len(probabilities)} predictions"
+        yield f"there are {len(ids)} ids, {len(labels)} labels, {len(probabilities)} predictions"
     if ids.ndim != 1 or ids.dtype.kind != "U":
-        return f"the ids have type {ids.dtype} and shape {ids.shape}"
+        yield f"the ids have type {ids.dtype} and shape {ids.shape}"
     if len(np.unique(ids)) < len(ids):
-        return "an id is there twice"
+        yield "an id occurs twice"
     if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
-        return f"the labels aren't whole numbers from 0 to {classes - 1}"
+        yield f"the labels aren't whole numbers from 0 to {classes - 1}"
     faults = {
         "aren't numbers": ~np.isfinite(probabilities).all(axis=1),
         "are negative": (probabilities < 0).any(axis=1),
@@ -166,8 +172,7 @@ def _fault(split: Predictions, classes: int) -> str:
     }
     for fault, rows in faults.items():
         if rows.any():
-            return f"probabilities {fault}, such as those of {first_names(ids[rows].tolist())}"
-    return ""
+            yield f"probabilities {fault}, such as those of {first_names(ids[rows].tolist())}"
 
 
 def _read(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...]]:
