@@ -1,118 +1,200 @@
+import argparse
+import dataclasses
 import subprocess
 import sys
-import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tfmodels import cli
+from tfmodels import __version__, cli
+from tfmodels.config import Config, flag, kind
 from tfmodels.errors import RunError, UsageError
-from tfmodels.config import CifarSettings, EurosatSettings
+from tfmodels.recipes import configure
 
 
-def test_flags_and_settings_have_the_same_defaults():
-    args = cli.training_parser(cli.CIFAR).parse_args([])
-    assert cli.settings_from(args, CifarSettings) == CifarSettings()
+def training_parser(**options: Any) -> argparse.ArgumentParser:
+    parser = cli._Parser(prog="train", allow_abbrev=False)
+    cli.fill_training(parser, **options)
+    return parser
 
 
-def test_every_flag_reaches_its_setting(tmp_path):
-    line = f"""--lr 0.1 --epochs 2 --batch-size 3 --step-size 4 --gamma 0.5 --no-step-decay --seed 6
-        --data sample --data-dir {tmp_path} --limit 7 --augment --deterministic"""
-    args = cli.training_parser(cli.CIFAR).parse_args(line.split())
-    assert cli.settings_from(args, CifarSettings) == CifarSettings(
-        0.1, 2, 3, 4, 0.5, False, 6, "sample", str(tmp_path), 7, True, True
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the command line asks of the parts that load TensorFlow, which aren't called."""
+    calls: list[Any] = []
+
+    class Recorder:
+        def run(self, config: Config, **options: Any) -> Path:
+            calls.append((config, options))
+            return Path("run")
+
+        def run_table1(self, config: Config, out: Path, overwrite: bool) -> str:
+            calls.append((config, "table1", out, overwrite))
+            return "the table"
+
+        run_table3 = run_table1
+
+        def summary(self, run: Path) -> str:
+            return f"summary of {run}"
+
+    monkeypatch.setattr(cli, "import_quietly", lambda module: Recorder())
+    return calls
+
+
+def test_flags_and_settings_have_the_same_defaults(asked: list[Any], tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path)]
+    assert cli.main(["train", *out]) == cli.train_cifar(out) == cli.train_eurosat(out) == 0
+    assert [config for config, _ in asked] == [Config(), Config(), Config(data="eurosat")]
+
+
+def test_every_flag_reaches_its_setting(asked: list[Any], tmp_path: Path) -> None:
+    values = {
+        "data": "eurosat", "data_dir": str(tmp_path), "split_scheme": "spatial", "limit": 7,
+        "augment": True, "model": "alexnet", "weights": "none", "image_size": 99, "epochs": 12,
+        "batch_size": 3, "optimizer": "sgd", "lr": 0.1, "schedule": "cosine", "step_size": 4,
+        "gamma": 0.5, "warmup_epochs": 2, "weight_decay": 0.01, "clip_norm": 1.5,
+        "label_smoothing": 0.2, "ema": 0.9, "class_weights": True, "early_stopping": 3,
+        "precision": "mixed_bfloat16", "seed": 6, "deterministic": True,
+    }  # fmt: skip
+    line = []
+    for name, value in values.items():
+        line += [flag(name)] if value is True else [flag(name), str(value)]
+    assert cli.main(["train", *line, "--out", str(tmp_path), "--name", "x"]) == 0
+    assert asked == [(Config(**values), {"out": tmp_path, "name": "x", "overwrite": False})]
+    left = {field.name for field in dataclasses.fields(Config)} - values.keys()
+    assert left == {"archive", "skip_damaged", "trainable", "recipe"}
+
+
+def test_settings_that_need_files(asked: list[Any], tmp_path: Path) -> None:
+    weights = tmp_path / "x.keras"
+    weights.write_text("")
+    line = ["--weights", str(weights), "--train", "head", "--data", str(tmp_path)]
+    assert cli.main(["train", *line, "--skip-damaged", "--out", str(tmp_path)]) == 0
+    expected = Config(
+        data=str(tmp_path), weights=str(weights), trainable="head", skip_damaged=True
     )
+    assert asked[0][0] == expected
 
 
-def test_part_2_has_the_same_defaults_too():
-    args = cli.training_parser(cli.EUROSAT).parse_args([])
-    assert cli.settings_from(args, EurosatSettings) == EurosatSettings()
+def test_the_studys_flag_for_a_constant_rate(asked: list[Any], tmp_path: Path) -> None:
+    assert cli.train_cifar(["--no-step-decay", "--out", str(tmp_path)]) == 0
+    assert asked[0][0] == Config(schedule="constant")
 
 
-def test_every_flag_of_part_2_reaches_its_setting(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
-        file.writestr("x", "x")
-    (tmp_path / "x.npz").write_text("")
-    line = f"""--model alexnet-bvlc --weights {tmp_path}/x.npz --train head --image-size 99
-        --split {tmp_path} --archive {tmp_path}/a.zip --data sample"""
-    args = cli.training_parser(cli.EUROSAT).parse_args(line.split())
-    assert cli.settings_from(args, EurosatSettings) == EurosatSettings(
-        model="alexnet-bvlc",
-        weights=f"{tmp_path}/x.npz",
-        train="head",
-        image_size=99,
-        split=str(tmp_path),
-        archive=f"{tmp_path}/a.zip",
-        data="sample",
-    )
+def test_each_script_has_a_sample_of_its_own(asked: list[Any], tmp_path: Path) -> None:
+    out = ["--data", "sample", "--out", str(tmp_path)]
+    assert cli.train_cifar(out) == cli.train_eurosat(out) == 0
+    assert [config.data for config, _ in asked] == ["sample", "land-sample"]
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("--archive text", "--archive .*text is not a zip file"),
-        ("--archive missing", "--archive .*missing is not a zip file"),
-        ("--weights missing", "it must be none, imagenet or a readable file"),
-        ("--split missing", "it must be one of random, spatial, google, or a folder"),
-    ],
-)
-def test_files_that_cannot_be_right_are_refused(tmp_path, flags, message):
-    (tmp_path / "text").write_text("text")
-    name, value = flags.split()
-    args = cli.training_parser(cli.EUROSAT).parse_args([name, str(tmp_path / value)])
-    with pytest.raises(UsageError, match=message):
-        cli.settings_from(args, EurosatSettings)
+def test_flags_override_a_recipe(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cli.RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.1})
+    line = ["--recipe", "quick", "--epochs", "3", "--out", str(tmp_path)]
+    assert cli.train_cifar(line) == 0
+    assert asked[0][0] == configure("quick", epochs=3)
 
 
-def test_a_data_dir_must_be_a_folder(tmp_path):
-    (tmp_path / "file").write_text("")
-    for name in ("file", "missing"):
-        args = cli.training_parser(cli.CIFAR).parse_args(["--data-dir", str(tmp_path / name)])
-        with pytest.raises(UsageError, match=f"--data-dir .*{name} is not a readable folder"):
-            cli.settings_from(args, CifarSettings)
+@pytest.mark.parametrize("name", ["lr", "epochs", "no-step-decay", "schedule", "name"])
+def test_table1_refuses_what_it_sets_itself(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"lr": ["0.1"], "epochs": ["3"], "schedule": ["step"], "name": ["x"]}
+    assert cli.train_cifar(["--table1", f"--{name}", *values.get(name, [])]) == 2
+    word = "schedule" if name == "no-step-decay" else name
+    assert f"leave --{word} out" in capsys.readouterr().err
 
 
-def test_a_data_dir_must_be_readable(tmp_path, monkeypatch):
-    # Root may read anything, so the system's answer is replaced, not the folder's mode.
-    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
-    args = cli.training_parser(cli.CIFAR).parse_args(["--data-dir", str(tmp_path)])
-    with pytest.raises(UsageError, match="is not a readable folder"):
-        cli.settings_from(args, CifarSettings)
-
-
-@pytest.mark.parametrize("flags", ["--lr 0.1", "--epochs 3", "--no-step-decay", "--name x"])
-def test_table1_refuses_what_it_sets_itself(flags):
-    args = cli.training_parser(cli.CIFAR).parse_args(["--table1", *flags.split()])
-    with pytest.raises(UsageError, match=f"leave {flags.split()[0]} out"):
-        cli.check_table(args, cli.CIFAR)
+def test_a_table_takes_all_other_settings(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--table1", "--seed", "3", "--out", str(tmp_path), "--overwrite"]
+    assert cli.train_cifar(line) == 0
+    assert asked == [(Config(seed=3), "table1", tmp_path, True)]
+    assert capsys.readouterr().out == "the table\n"
 
 
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (UsageError("--lr is 0"), 2, "train_cifar.py: --lr is 0"),
-        (RunError("no data"), 1, "train_cifar.py: no data"),
+        (UsageError("`lr` is 0"), 2, "train: --lr is 0"),
+        (UsageError("add `overwrite=True` or `batch_size=3`"), 2, "add --overwrite or --batch-s"),
+        (UsageError("`split_scheme=spatial`, `trainable`"), 2, "train: --split spatial, --train"),
+        (UsageError("layer `conv1` is odd"), 2, "train: layer `conv1` is odd"),
+        (RunError("no data"), 1, "train: no data"),
+        (RunError("two\nlines \x1b[31m"), 1, "train: two lines [31m"),
         (OSError(28, "No space left on device", "a.csv"), 1, "a.csv: No space left on device"),
         (KeyError("x"), 1, "unexpected KeyError: 'x' (--debug shows where)"),
+        (ModuleNotFoundError("No module named 'jax'"), 1, "'jax': install it with pip"),
         (KeyboardInterrupt(), 130, "interrupted; kept in runs/x"),
     ],
 )
-def test_an_error_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code, line):
+def test_an_error_is_one_line_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
     if code == 130:
         error.add_note("kept in runs/x")
 
-    def fail(args):
+    def fail(args: argparse.Namespace) -> None:
         raise error
 
-    monkeypatch.setattr(sys, "argv", ["train_cifar.py"])
-    assert cli.run_script(cli.training_parser(cli.CIFAR), fail) == code
+    parser = training_parser()
+    parser.set_defaults(command=fail)
+    assert cli.run_command(parser, []) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert line in err
-    monkeypatch.setattr(sys, "argv", ["train_cifar.py", "--debug"])
-    assert cli.run_script(cli.training_parser(cli.CIFAR), fail) == code
+    assert cli.run_command(parser, ["--debug"]) == code
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epoch", "3"], "unknown argument --epoch: did you mean --epochs?"),
+        (["train", "--learning", "3"], "unknown argument --learning (see tfmodels train --help)"),
+        (["train", "extra"], "unknown argument extra (see"),
+        (["fuse", "--metod", "sum"], "unknown argument --metod: did you mean --method?"),
+        (["train", "--lr", "high"], "argument --lr: invalid float value: 'high' (see tfmodels"),
+        (["train", "--lr", "nan"], "--lr is nan: it must be a number above 0"),
+        (["train", "--model", "vgg16"], "--model is 'vgg16': it must be one of vgg, "),
+        (["train", "--recipe", "none"], "--recipe is 'none': it must be one of study"),
+        (["train", "--data", "nowhere"], "or a folder of images"),
+        (["train", "--train", "head"], "--train head needs pretrained weights: name --weights"),
+        (["fuse", "--all-methods", "--name", "x"], "leave --name out"),
+        (["report", "nowhere"], "nowhere is not a complete run directory"),
+        (["trian"], "invalid choice: 'trian'"),
+        ([], "VERB"),
+    ],
+)
+def test_a_wrong_call_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"tfmodels {__version__}\n"
+
+
+def test_help_names_every_setting_and_its_default() -> None:
+    text = " ".join(training_parser(data="eurosat").format_help().split())
+    for field in dataclasses.fields(Config):
+        assert flag(field.name) in text
+        if kind(field) in (int, float) and field.default is not None:
+            assert f"[{field.default}]" in text
+    assert "[eurosat]" in text
 
 
 @pytest.mark.parametrize(
@@ -127,9 +209,14 @@ def test_an_error_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code,
         ("train_eurosat.py", "--train head", 2),
         ("train_eurosat.py", "--archive setup.cfg", 2),
         ("train_eurosat.py", "--table3 --model alexnet", 2),
+        ("fuse.py", "--help", 0),
+        ("tfmodels/__main__.py", "train --help", 0),
+        ("tfmodels/__main__.py", "report nowhere", 2),
     ],
 )
-def test_help_and_wrong_arguments_answer_without_tensorflow(script, arguments, code):
+def test_help_and_wrong_arguments_answer_without_tensorflow(
+    script: str, arguments: str, code: int
+) -> None:
     # What takes long is the import, so its absence is the test of "at once".
     program = f"""
 import runpy, sys
@@ -145,28 +232,3 @@ assert not heavy, heavy
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_a_missing_package_is_named(monkeypatch, capsys):
-    def fail(args):
-        raise ModuleNotFoundError("No module named 'jax'")
-
-    monkeypatch.setattr("sys.argv", ["train_cifar.py"])
-    assert cli.run_script(cli.training_parser(cli.CIFAR), fail) == 1
-    assert capsys.readouterr().err == (
-        "train_cifar.py: No module named 'jax': install it with pip\n"
-    )
-
-
-def test_a_failed_quiet_import_shows_what_was_held_back(tmp_path):
-    (tmp_path / "noisy.py").write_text("import os; os.write(2, b'noise'); import nothing_such")
-    program = "from tfmodels import environment; environment.import_quietly('noisy')"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": f"{ROOT}:{tmp_path}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "noise" in done.stderr
-    assert "nothing_such" in done.stderr

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tfmodels import __version__
-from tfmodels.config import Config, flag, kind
+from tfmodels.config import FUSION_METHODS, Config, flag, kind
 from tfmodels.errors import RunError, UsageError
-from tfmodels.fusion.methods import METHODS
 from tfmodels.recipes import RECIPES, configure
 from tfmodels.runs.directory import check_free, check_writable, is_complete, run_path
 from tfmodels.runs.environment import import_quietly
@@ -202,7 +201,7 @@ def fill_fusing(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=FUSION_METHODS,
         default="sum",
         help="fusion rule [sum]; power, weighted and stacking learn from the validation images",
     )
@@ -320,7 +319,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
     word = argument.split("=")[0]
     flags = [option for action in parser._actions for option in action.option_strings]
-    close = difflib.get_close_matches(word, flags, 1)
+    close = difflib.get_close_matches(word, flags, n=1, cutoff=0.75)
     hint = f": did you mean {close[0]}?" if close else ""
     return f"unknown argument {word}{hint} (see {parser.prog} --help)"
 
