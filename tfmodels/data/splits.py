@@ -137,6 +137,31 @@ def random_split(names: Sequence[str], seed: int) -> Lists:
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
 
+def stratified_split(
+    classes: Mapping[str, str], seed: int, parts: Sequence[str] = ("train", "val", "test")
+) -> Lists:
+    """Return a random split like `random_split` within each class, so small ones are in each part.
+
+    Args:
+        classes: the class of every image by name.
+        seed: of the choice.
+        parts: from the first, a fifth of what is left goes to each other one, the last first.
+    """
+    members: dict[str, list[str]] = {}
+    for name in sorted(classes):
+        members.setdefault(classes[name], []).append(name)
+    rng = np.random.default_rng(seed)
+    splits: Lists = {part: [] for part in parts}
+    for label in sorted(members):
+        order = rng.permutation(members[label]).tolist()
+        for part in reversed(parts[1:]):
+            fifth = round(0.2 * len(order))
+            splits[part] += order[:fifth]
+            order = order[fifth:]
+        splits[parts[0]] += order
+    return splits
+
+
 def group_split(names: Sequence[str], separator: str, seed: int) -> Lists:
     """Return a random split that keeps images together whose file names start alike.
 
