@@ -1,16 +1,22 @@
 """AlexNet's weights from other frameworks, converted to Keras' layouts."""
 
-import codecs
 import pickle
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import safetensors.numpy
 
+from tfmodels.download import cache_dir, download
 from tfmodels.errors import RunError
+from tfmodels.models.weights import torch_checkpoint
 
-# Layers of torchvision's AlexNet by ours.
-TORCHVISION = {
+TORCHVISION_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+TORCHVISION_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+
+# Names of our layers -> names of torchvision's.
+TORCHVISION_LAYERS = {
     "conv1": "features.0",
     "conv2": "features.3",
     "conv3": "features.6",
@@ -20,12 +26,43 @@ TORCHVISION = {
     "dense2": "classifier.4",
     "logits": "classifier.6",
 }
-# Layers of Caffe's AlexNet by name there.
-BVLC = {f"conv{i}": f"conv{i}" for i in range(1, 6)} | {
+# Names of Caffe's layers -> names of ours.
+BVLC_LAYERS = {f"conv{i}": f"conv{i}" for i in range(1, 6)} | {
     "fc6": "dense1",
     "fc7": "dense2",
     "fc8": "logits",
 }
+
+
+def torchvision_weights(_: keras.Model) -> dict[str, np.ndarray]:
+    """Return the weights of torchvision's AlexNet for ImageNet's 1,000 classes.
+
+    The checkpoint is downloaded and verified once, and kept in the project's cache folder.
+
+    Raises:
+        RunError: the download broke off or isn't the right file.
+        OSError: it failed, or there is no room for it.
+    """
+    path = cache_dir() / "weights" / TORCHVISION_URL.rsplit("/", 1)[-1]
+    if not path.exists():
+        download(TORCHVISION_URL, path, TORCHVISION_SHA256)
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    """Read a `.pth` file of torchvision's AlexNet."""
+    return from_torchvision(torch_checkpoint.read_checkpoint(path))
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Read a `.safetensors` file, with torchvision's names or ours."""
+    return from_torchvision(safetensors.numpy.load_file(path))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read an `.npz` file, with torchvision's names or ours."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return from_torchvision(dict(arrays))
 
 
 def from_torchvision(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -33,11 +70,11 @@ def from_torchvision(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Convolutions go from (out, in, height, width) to (height, width, in, out), dense kernels
     from (out, in) to (in, out), and the first dense layer's inputs from the order channel,
-    row, column to row, column, channel. Other tensors keep their names, to be reported.
+    row, column to row, column, channel. Other tensors keep their names and are refused later.
     """
     state = dict(state)
     arrays = {}
-    for ours, theirs in TORCHVISION.items():
+    for ours, theirs in TORCHVISION_LAYERS.items():
         kernel, bias = state.pop(f"{theirs}.weight", None), state.pop(f"{theirs}.bias", None)
         if kernel is not None:
             if ours == "dense1" and kernel.shape[1:] == (256 * 6 * 6,):
@@ -51,14 +88,14 @@ def from_torchvision(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def read_bvlc(path: Path) -> dict[str, np.ndarray]:
-    """Read `bvlc_alexnet.npy`, Caffe's reference AlexNet as it is widely passed around.
+    """Read `bvlc_alexnet.npy`, Caffe's reference AlexNet as it is commonly distributed.
 
-    A pickled dictionary of layer -> [kernel, bias], kernels (height, width, in, out), the first
-    for pictures in the order blue, green, red: its channels are turned round here. Only what
-    makes up NumPy arrays is unpickled.
+    A pickled dictionary of layer -> [kernel, bias], kernels (height, width, in, out). Its first
+    kernel is for BGR images and is converted to RGB here. Only what makes up arrays of numbers
+    is unpickled.
 
     Raises:
-        RunError: the file is missing, damaged, something else, or wants to import anything more.
+        RunError: the file is missing, damaged, something else, or imports anything more.
     """
     try:
         with path.open("rb") as file:
@@ -66,9 +103,10 @@ def read_bvlc(path: Path) -> dict[str, np.ndarray]:
             np.lib.format.read_array_header_1_0(file)
             layers = _ArrayUnpickler(file, encoding="latin1").load().item()
         arrays = {}
-        for theirs, ours in BVLC.items():
+        for theirs, ours in BVLC_LAYERS.items():
             if theirs in layers:
-                arrays[f"{ours}/kernel"], arrays[f"{ours}/bias"] = map(np.array, layers[theirs])
+                kernel, bias = layers[theirs]
+                arrays[f"{ours}/kernel"], arrays[f"{ours}/bias"] = kernel.array(), bias.array()
         arrays["conv1/kernel"] = arrays["conv1/kernel"][:, :, ::-1]
     except RunError:
         raise
@@ -81,13 +119,48 @@ def read_bvlc(path: Path) -> dict[str, np.ndarray]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles dictionaries of arrays into stand-ins for NumPy's classes.
+
+    NumPy's own would trust the file: a forged state of a dtype can crash the process.
+    """
+
     def find_class(self, module: str, name: str) -> Any:
-        """Let through what NumPy's own arrays need, and nothing else."""
+        """Return the stand-in for what NumPy's arrays need, and nothing else."""
         module = module.replace("numpy._core", "numpy.core")
-        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            return np.empty(0).__reduce__()[0]
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in protocol 2
-            return codecs.encode
-        raise RunError(f"the file wants to import {module}.{name}: refused")
+        stand_ins: dict[tuple[str, str], Any] = {
+            ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+            ("numpy", "ndarray"): _Array,
+            ("numpy", "dtype"): _Dtype,
+            # How Python 3 writes bytes in protocol 2.
+            ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
+        }
+        if (module, name) not in stand_ins:
+            raise RunError(f"the file wants to import {module}.{name}: refused")
+        return stand_ins[module, name]
+
+
+class _Dtype:
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self.shape, self.dtype, self.fortran, self.content = state
+
+    def item(self) -> Any:
+        """Return the one object of an array of objects."""
+        (item,) = self.content
+        return item
+
+    def array(self) -> np.ndarray:
+        """Return the array of numbers."""
+        dtype = np.dtype(self.dtype.order + self.dtype.code)
+        if dtype.kind not in "fiu":
+            raise ValueError(f"an array of {dtype}")
+        content = self.content  # a string where Python 2 wrote the file
+        raw = content.encode("latin1") if isinstance(content, str) else content
+        return np.frombuffer(raw, dtype).reshape(self.shape, order="F" if self.fortran else "C")

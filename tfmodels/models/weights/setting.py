@@ -1,6 +1,6 @@
-"""Set a network's weights by name: all that are meant, or none."""
+"""Set a network's weights by name: all that belong together, or none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import keras
@@ -9,38 +9,35 @@ import numpy as np
 from tfmodels.errors import RunError, first_names
 from tfmodels.models.parts import BOUNDARY
 
+CLASSIFIER = {"logits/kernel", "logits/bias"}
 
-def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Path) -> None:
+
+def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Path | str) -> None:
     """Set a network's weights by `layer/weight`, such as `conv1/kernel`, all of them or none.
 
-    A classifier (`logits`) for another number of classes is left as it is, and so is the
-    whole head, what follows the features, where the arrays have none of it.
+    A classifier (`logits`) for another number of classes is skipped, and so is the whole
+    classifier head where the arrays have none of it.
+
+    Args:
+        model: the network.
+        arrays: its weights.
+        source: where they come from, for messages.
 
     Raises:
-        RunError: names, shapes or counts don't fit; the message lists what is missing, extra
-            or of another shape. No weight is changed then.
+        RunError: names, shapes or values don't fit; the message lists them. No weight is
+            changed then.
     """
     variables = _named_variables(model)
-    place = model.layers.index(model.get_layer(BOUNDARY))
-    in_head = {f"{layer.name}/{w.name}" for layer in model.layers[place:] for w in layer.weights}
-    classifier = {"logits/kernel", "logits/bias"}
-    other = any(
-        name in arrays and arrays[name].shape != tuple(variables[name].shape) for name in classifier
-    )
-    if not in_head & arrays.keys():
-        left = in_head
-    else:
-        left = classifier if other or not classifier & arrays.keys() else set()
-    wanted = variables.keys() - left
-    given = arrays.keys() - (left if other else set())
+    wanted = variables.keys() - _skipped(model, variables, arrays)
+    given = wanted & arrays.keys()
+    misshapen = {name for name in given if arrays[name].shape != tuple(variables[name].shape)}
     faults = {
-        "missing": wanted - given,
-        "extra": given - wanted,
+        "no match for": wanted - given,
+        "unknown": arrays.keys() - variables.keys(),
         "of another shape": {
-            f"{name} {arrays[name].shape} for {tuple(variables[name].shape)}"
-            for name in wanted & given
-            if arrays[name].shape != tuple(variables[name].shape)
+            f"{name} {arrays[name].shape} for {tuple(variables[name].shape)}" for name in misshapen
         },
+        "not finite float32 numbers": {name for name in given if not _is_finite(arrays[name])},
     }
     if any(faults.values()):
         listed = "; ".join(
@@ -48,14 +45,45 @@ def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Pa
             for what, names in faults.items()
             if names
         )
-        raise RunError(f"{source} doesn't fit {model.name}: {listed}")
+        hint = _hint(faults["no match for"] | misshapen)
+        raise RunError(f"{source} doesn't fit {model.name}: {listed}{hint}")
     for name in wanted:
         variables[name].assign(arrays[name])
 
 
 def named_weights(model: keras.Model) -> dict[str, np.ndarray]:
-    """A model's weights by `layer/weight`, those of nested models too."""
+    """Return a model's weights by `layer/weight`, with those of nested models."""
     return {name: np.array(variable) for name, variable in _named_variables(model).items()}
+
+
+def _skipped(
+    model: keras.Model, variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]
+) -> Set[str]:
+    """Return which weights of the head are left as they are: all, the classifier's, or none."""
+    start = model.layers.index(model.get_layer(BOUNDARY))
+    head = {f"{layer.name}/{w.name}" for layer in model.layers[start:] for w in layer.weights}
+    if not head & arrays.keys():
+        return head
+    given = CLASSIFIER & arrays.keys()
+    fits = all(arrays[name].shape == tuple(variables[name].shape) for name in given)
+    return set() if given and fits else CLASSIFIER
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    if not keras.backend.is_float_dtype(str(array.dtype)):
+        return False
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+        return bool(np.isfinite(array.astype("float32", copy=False)).all())
+
+
+def _hint(names: Set[str]) -> str:
+    """Return what to do where only the dense layer on the features' map doesn't fit."""
+    if "dense1/kernel" in names and {name.split("/")[0] for name in names} == {"dense1"}:
+        return (
+            "; the dense layers fit one size of images: use the `image_size` that the weights "
+            "were trained at (`image_size=227` for the published weights of the original AlexNet)"
+        )
+    return ""
 
 
 def _named_variables(model: keras.Model) -> dict[str, keras.Variable]:

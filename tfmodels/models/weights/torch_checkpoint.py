@@ -1,8 +1,8 @@
-"""Read PyTorch's checkpoints without PyTorch, and without running anything in them.
+"""Read PyTorch's checkpoints without PyTorch, and without running code in them.
 
-A checkpoint is a pickle that may name any function for Python to call. Only what makes up
-a dictionary of tensors is let through here. Both layouts are read: the zip archive of
-PyTorch 1.6 and later, and the older sequence of pickles followed by raw storages.
+A checkpoint is a pickle, which can name any function for Python to call. Only what makes up a
+dictionary of tensors is accepted here. Both layouts are read: the zip archive of PyTorch 1.6
+and later, and the older sequence of pickles followed by raw storages.
 """
 
 import collections
@@ -40,7 +40,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         RunError: the file is missing, damaged, holds something else than a dictionary of
-            tensors, or wants to import anything but them.
+            tensors, or imports anything else.
     """
     try:
         with path.open("rb") as file:
@@ -52,7 +52,9 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
             f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__}: {error}): "
             "is it complete?"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, np.ndarray) for name, tensor in state.items()
+    ):
         raise RunError(f"{path} holds something else than a dictionary of tensors")
     return dict(state)
 
@@ -64,10 +66,12 @@ def _read_zip(file: Any) -> Any:
         if f"{folder}/byteorder" in archive.namelist():
             order = archive.read(f"{folder}/byteorder").decode()
             if order != "little":
-                raise RunError(f"the checkpoint's byte order is {order}: only little is read")
+                raise RunError(
+                    f"the checkpoint's byte order is {order}: only little-endian is read"
+                )
 
         def load(kind: str, key: str, count: int) -> np.ndarray:
-            """The numbers of a storage, from its own file in the archive."""
+            """Return the numbers of a storage, from its own file in the archive."""
             return np.frombuffer(archive.read(f"{folder}/data/{key}"), DTYPES[kind], count)
 
         return _Unpickler(io.BytesIO(archive.read(name)), load).load()
@@ -79,7 +83,7 @@ def _read_legacy(file: Any) -> Any:
     storages: dict[str, np.ndarray] = {}
 
     def load(kind: str, key: str, count: int) -> np.ndarray:
-        """An array of the storage's size, which is filled when its bytes come."""
+        """Return an array of the storage's size, to be filled when its bytes are read."""
         dtype = np.dtype(DTYPES[kind])
         if count * dtype.itemsize > size:
             raise ValueError(f"storage {key} is larger than the file")
@@ -87,7 +91,7 @@ def _read_legacy(file: Any) -> Any:
 
     magic, _, _, state, keys = (_Unpickler(file, load).load() for _ in range(5))
     if magic != LEGACY_MAGIC:
-        raise ValueError("no PyTorch file")
+        raise ValueError("not a PyTorch file")
     for key in keys:
         storage = storages[key]
         (count,) = struct.unpack("<q", file.read(8))
@@ -98,14 +102,14 @@ def _read_legacy(file: Any) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Lets through dictionaries, numbers, strings and tensors, and nothing that runs code."""
+    """Unpickles dictionaries, numbers, strings and tensors, and nothing that runs code."""
 
-    def __init__(self, file: Any, load: Callable[[str, str, int], np.ndarray]):
+    def __init__(self, file: Any, load: Callable[[str, str, int], np.ndarray]) -> None:
         super().__init__(file, encoding="utf-8")
         self.load_storage = load
 
     def find_class(self, module: str, name: str) -> Any:
-        """Let through what tensors need, and nothing else."""
+        """Return what tensors need, and nothing else."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -117,7 +121,7 @@ class _Unpickler(pickle.Unpickler):
         raise RunError(f"the checkpoint wants to import {module}.{name}: refused")
 
     def persistent_load(self, pid: Any) -> np.ndarray:
-        """The numbers of a tensor's storage."""
+        """Return the numbers of a tensor's storage."""
         _, kind, key, _, count = pid[:5]
         return self.load_storage(kind, key, count)
 
