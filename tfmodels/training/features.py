@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from tfmodels.data.images import SPLITS, ImageData, Selected, Split
+from tfmodels.data.images import ImageData, Selected, Split
+from tfmodels.data.splits import SPLITS
 from tfmodels.data.store import Examples, open_store
 from tfmodels.models.parts import feature_extractor
 

@@ -101,6 +101,7 @@ def fit(
         validation_data=evaluation_batches(data.val),
         epochs=config.epochs,
         steps_per_epoch=steps,  # the pipeline runs through all epochs
+        shuffle=False,  # and has an order of its own
         class_weight=_class_weights(data.train) if config.class_weights else None,
         callbacks=_callbacks(config, directory, whole, name),
         verbose=0,
