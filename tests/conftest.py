@@ -74,44 +74,40 @@ def sample_data(sample_dir: Path) -> ImageData:
     return _with_few_training_images("sample", sample_dir, 320)
 
 
-def _runner(script):
-    def run(*args, **kwargs):
-        command = [sys.executable, str(ROOT / script), *map(str, args)]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=300, check=False, **kwargs
-        )
+RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def run_script() -> RunScript:
+    """Run a script of the repository with arguments; returns the finished process."""
+
+    def run(script: str, *arguments: Any, **options: Any) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+        options = {"cwd": ROOT, "timeout": 300, **options}
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
     return run
 
 
-@pytest.fixture
-def run_cifar_script():
-    """Run train_cifar.py with arguments; gives the finished process with its output."""
-    return _runner("train_cifar.py")
+Answers = dict[str, tuple[int, int, bytes]]
 
 
 @pytest.fixture
-def run_eurosat_script():
-    """Run train_eurosat.py with arguments; gives the finished process with its output."""
-    return _runner("train_eurosat.py")
-
-
-@pytest.fixture
-def loopback():
+def loopback() -> Iterator[tuple[Answers, str]]:
     """A loopback server: its answers, path -> (status, stated size, content), and its URL."""
-    answers = {}
+    answers: Answers = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             status, size, content = answers.get(self.path, (404, 0, b""))
-            if "gzip" in self.headers["Accept-Encoding"]:  # sizes would not be the files' own
+            if "gzip" in self.headers.get("Accept-Encoding", ""):  # sizes would not be the files'
                 status = 406
             self.send_response(status)
             self.send_header("Content-Length", str(size))
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *args):
+        def log_message(self, *args: Any) -> None:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
@@ -121,10 +117,10 @@ def loopback():
 
 
 @pytest.fixture
-def random_probabilities():
-    """A function that gives (n, classes) float32 rows that sum to 1."""
+def random_probabilities() -> Callable[..., np.ndarray]:
+    """A function that returns (n, classes) float32 rows that sum to 1."""
 
-    def make(n, classes, seed=0):
+    def make(n: int, classes: int, seed: int = 0) -> np.ndarray:
         values = np.random.default_rng(seed).random((n, classes))
         return (values / values.sum(axis=1, keepdims=True)).astype("float32")
 
@@ -132,15 +128,21 @@ def random_probabilities():
 
 
 @pytest.fixture
-def make_run(tmp_path):
-    """A function that makes what reports and fusions read of a run, without training.
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes what reports and fusions read of a run, without training.
 
     Its network is right where `skill` outweighs noise; `seed` chooses the noise, not the
-    pictures.
+    images.
     """
     names = ("Forest", "River", "Highway")
 
-    def make(name="run", skill=2.0, seed=0, order_seed=None, **settings):
+    def make(
+        name: str = "run",
+        skill: float = 2.0,
+        seed: int = 0,
+        order_seed: int | None = None,
+        **settings: Any,
+    ) -> Path:
         run = tmp_path / name
         run.mkdir(parents=True)
         truth, noise = np.random.default_rng(99), np.random.default_rng(seed)
