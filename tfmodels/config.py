@@ -11,6 +11,7 @@ import re
 import types
 import typing
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
 
 
 def _setting(
-    default: Any, help: str, choices: tuple[str, ...] | None = None, flag: str = ""
+    default: Any, help: str, choices: Collection[str] = (), flag: str = ""
 ) -> Any:
     metadata = {"help": help, "choices": choices, "flag": flag}
     return dataclasses.field(default=default, metadata=metadata)
@@ -60,7 +61,7 @@ class Config:
     )
     skip_damaged: bool = _setting(False, "leave out damaged and other files in a folder of images")
     augment: bool = _setting(False, "vary the training images as suits the data set")
-    model: str = _setting(None, "network [the data set's default]", tuple(NETWORKS))
+    model: str = _setting(None, "network [the data set's default]", NETWORKS)
     weights: str = _setting("none", "weights to start from: none, imagenet (download) or a file")
     trainable: str = _setting(
         "all",

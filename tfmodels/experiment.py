@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,10 +170,10 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
         f"{settings['precision']}, Keras on {description['backend']}",
         "run": path,
     }
-    for name, value in lines.items():
-        print(f"{name + ':':<9}{value}", file=sys.stderr)
-    for note in data.notes:
-        print(f"{'note:':<9}{note}", file=sys.stderr)
+    for name, value in [*lines.items(), *(("note", note) for note in data.notes)]:
+        text = f"{name + ':':<9}{value}"
+        wrapped = textwrap.fill(text, 79, subsequent_indent=9 * " ", break_long_words=False)
+        print(wrapped, file=sys.stderr)
 
 
 def _start(config: Config) -> int:

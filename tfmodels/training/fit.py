@@ -119,7 +119,7 @@ def fit(
 def predict(network: keras.Model, split: Split, name: str = "predict") -> np.ndarray:
     """Return class probabilities (n, classes) float32 of a split, in its order."""
     batches = evaluation_batches(split)
-    progress = tqdm(batches, name, ncols=79, leave=False, unit="batch")
+    progress = tqdm(batches, name, ncols=79, leave=False, unit="batch", disable=None)
     return np.concatenate([network.predict_on_batch(images) for images, _ in progress])
 
 
