@@ -2,8 +2,8 @@
 
     python benchmarks/fusion.py
 
-Fuses 5 networks' predictions of 1,000,000 pictures of 10 classes by every rule that learns
-nothing, and bootstraps two networks, their fusion and the oracle on 5,400 pictures.
+Fuses the predictions of 5 networks for 1,000,000 images of 10 classes by every rule that learns
+nothing, and bootstraps two networks, their fusion and the oracle on 5,400 images.
 """
 
 import functools
@@ -18,15 +18,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
+from tfmodels.fusion.methods import LEARNING
 from tfmodels.fusion.rules import METHODS
 from tfmodels.fusion.significance import RESAMPLES, bootstrap
-from tfmodels.report.tables import markdown_table
+from tfmodels.report.tables import text_table
 
-UNLEARNED = ("sum", "geometric", "vote")
+UNLEARNED = [method for method in METHODS if method not in LEARNING]
 
 
 def measure(work: Callable[[], Any]) -> tuple[float, int]:
-    """Seconds of the fastest of three calls, and the most bytes one more allocated at once."""
+    """Return the seconds of the fastest of three calls, and the peak bytes of one more."""
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
@@ -40,6 +41,7 @@ def measure(work: Callable[[], Any]) -> tuple[float, int]:
 
 
 def main() -> None:
+    """Measure all and print a table."""
     rng = np.random.default_rng(0)
     members = rng.random((5, 1_000_000, 10), np.float32)
     members /= members.sum(axis=2, keepdims=True)
@@ -57,7 +59,7 @@ def main() -> None:
     rows.append(
         [f"bootstrap, {RESAMPLES:,} resamples of 5,400, 4 classifiers", f"{seconds:.2f}", ""]
     )
-    print(markdown_table(["what", "seconds", "memory with inputs, of the inputs"], rows))
+    print(text_table(["what", "seconds", "memory with inputs / inputs"], rows))
 
 
 if __name__ == "__main__":

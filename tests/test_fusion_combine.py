@@ -1,173 +1,212 @@
 import csv
 import hashlib
 import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from tfmodels import ensemble, runs
-from tfmodels.ensemble import compare, fuse, fusion_path, run_fusion, table_of_methods
 from tfmodels.errors import UsageError
+from tfmodels.fusion.combine import fuse, fusion_path, run_fusion, table_of_methods
+from tfmodels.fusion.comparison import compare
+from tfmodels.fusion.members import Members, load_members
+from tfmodels.fusion.methods import LEARNING
 from tfmodels.fusion.rules import METHODS, fit_temperature, fuse_held_out, fuse_sum
-from tfmodels.fusion.members import load_members
+from tfmodels.runs.directory import RESULTS, is_complete, read_json
 from tfmodels.runs.predictions import load_mistakes, load_predictions
+
+MakeRun = Callable[..., Path]
 
 
 @pytest.fixture
-def members(make_run):
+def members(make_run: MakeRun) -> Members:
     return load_members([make_run("first", seed=1), make_run("second", 2.4, 2, order_seed=5)])
 
 
-def test_a_fusion_is_a_run_like_any_other(members, make_run, tmp_path):
+def test_a_fusion_is_a_run_like_any_other(
+    members: Members, make_run: MakeRun, tmp_path: Path, tf_test: Any
+) -> None:
     path = fusion_path(tmp_path, members, "sum", False)
     text = run_fusion(members, "sum", False, path)
+    assert text.startswith(f"run 1: {members.paths[0]}\nrun 2: {members.paths[1]}\n\n")
     assert "points (95 % CI" in text
-    assert runs.is_complete(path)
-    assert all((path / file).is_file() for file in runs.RESULTS)
-    config = runs.read_json(path / "config.json")
-    for told, run in zip(config["members"], members.paths, strict=True):
+    assert is_complete(path)
+    assert all((path / file).is_file() for file in RESULTS)
+    config = read_json(path / "config.json")
+    assert "git_commit" in config
+    for member, run in zip(config["members"], members.paths, strict=True):
         content = (run / "predictions.npz").read_bytes()
-        assert told["sha256"] == hashlib.sha256(content).hexdigest()
+        assert member["sha256"] == hashlib.sha256(content).hexdigest()
     splits, _ = load_predictions(path / "predictions.npz")
     _, labels, probabilities = members.splits["test"]
-    np.testing.assert_allclose(splits["test"].probabilities, probabilities.mean(axis=0), atol=1e-6)
-    metrics = runs.read_json(path / "metrics.json")["test"]
+    tf_test.assertAllClose(splits["test"].probabilities, probabilities.mean(axis=0), atol=1e-6)
+    metrics = read_json(path / "metrics.json")["test"]
     expected = balanced_accuracy_score(labels, probabilities.sum(axis=0).argmax(axis=1))
     assert metrics["mean_class_accuracy"] == pytest.approx(expected)
     again = load_members([path, make_run("third", seed=3)])  # fusions can be fused
     assert again.splits["test"][2].shape == (2, 150, 3)
 
 
-def test_the_pictures_of_its_mistakes_come_from_its_members(members, tmp_path):
+def test_the_images_of_its_mistakes_come_from_its_members(members: Members, tmp_path: Path) -> None:
     run_fusion(members, "sum", False, tmp_path / "fused")
     test = load_predictions(tmp_path / "fused" / "predictions.npz")[0]["test"]
     wrong = test.ids[test.probabilities.argmax(axis=1) != test.labels]
-    pictures = load_mistakes(tmp_path / "fused" / "mistakes.npz")
-    assert set(pictures) == set(wrong.tolist())
-    theirs = [load_mistakes(run / "mistakes.npz") for run in members.paths]
-    for id, picture in pictures.items():
-        assert any((picture == known[id]).all() for known in theirs if id in known)
-
-
-def test_the_rival_is_the_best_on_validation_whatever_the_test_says(members):
-    validation = {"first": 0.99, "second": 0.5}
-    for name, run in zip(members.names, members.paths, strict=True):
-        metrics = runs.read_json(run / "metrics.json")
-        metrics["val"]["mean_class_accuracy"] = validation[name]
-        runs.write_json(run / "metrics.json", metrics)
-    told = compare(members, {"fusion": fuse_sum(members.splits["test"][2])})
-    assert told["rival"] == "first"
-    figures = told["figures"]
-    assert told["differences"]["fusion"]["rival"] == figures["first"]["mean_class_accuracy"]
-    assert told["differences"]["fusion"]["accuracy"] == figures["fusion"]["mean_class_accuracy"]
-
-
-def test_the_oracle_is_right_where_any_member_is(members):
-    _, labels, probabilities = members.splits["test"]
-    told = compare(members, {"fusion": fuse_sum(probabilities)})
-    right = (probabilities.argmax(axis=2) == labels).any(axis=0)
-    assert told["figures"]["oracle"]["accuracy"] == pytest.approx(right.mean())
-    low, high = told["intervals"]["oracle"]["mean_class_accuracy"]
-    assert low <= told["figures"]["oracle"]["mean_class_accuracy"] <= high
+    images = load_mistakes(tmp_path / "fused" / "mistakes.npz")
+    assert set(images) == set(wrong.tolist())
+    sources = [load_mistakes(run / "mistakes.npz") for run in members.paths]
+    for name, image in images.items():
+        assert any((image == source[name]).all() for source in sources if name in source)
 
 
 @pytest.mark.parametrize(("method", "calibrate"), itertools.product(METHODS, (False, True)))
-def test_what_learns_learns_on_validation_alone(members, method, calibrate):
+def test_what_learns_learns_on_validation_alone(
+    members: Members, method: str, calibrate: bool, tf_test: Any
+) -> None:
     fused, learned = fuse(members, method, calibrate)
     labels = members.splits["test"][1]
     labels[:] = (labels + 1) % 3
     again, relearned = fuse(members, method, calibrate)
     assert learned == relearned
     for split in ("val", "test"):
-        np.testing.assert_array_equal(fused[split], again[split])
+        tf_test.assertAllEqual(fused[split], again[split])
 
 
-def test_validation_pictures_are_fused_by_what_was_learned_from_others(members):
+def test_validation_images_are_fused_by_what_was_learned_from_others(
+    members: Members, tf_test: Any
+) -> None:
     _, labels, probabilities = members.splits["val"]
     held_out = fuse_held_out("stacking", probabilities, labels)
-    np.testing.assert_allclose(fuse(members, "stacking")[0]["val"], held_out, atol=1e-6)
+    tf_test.assertAllClose(fuse(members, "stacking")[0]["val"], held_out, atol=1e-6)
     rule, _ = METHODS["stacking"](probabilities, labels)
     assert abs(rule(probabilities) - held_out).max() > 1e-3
     _, learned = fuse(members, "stacking", calibrate=True)
     assert learned["temperature"] == fit_temperature(held_out, labels)
 
 
-def test_too_few_validation_pictures_of_a_class_are_refused(members, tmp_path):
+def leave_few_rivers(members: Members) -> None:
+    """Leave four validation images of the class River."""
     ids, labels, probabilities = members.splits["val"]
     kept = np.sort(np.concatenate([np.flatnonzero(labels != 1), np.flatnonzero(labels == 1)[:4]]))
     members.splits["val"] = (ids[kept], labels[kept], probabilities[:, kept])
-    with pytest.raises(UsageError, match="stacking learns from .* of River there are 4, where 5"):
+
+
+def test_too_few_validation_images_of_a_class_are_refused(members: Members, tmp_path: Path) -> None:
+    leave_few_rivers(members)
+    few = "learns from .* class River has 4 validation images; at least 5 are needed"
+    with pytest.raises(UsageError, match=f"`method=stacking` {few}"):
         fuse(members, "stacking")
-    with pytest.raises(UsageError, match="--all-methods learns from"):
+    with pytest.raises(UsageError, match=f"`all_methods` {few}"):
         table_of_methods(members, False, tmp_path)
+    run_fusion(members, "sum", False, tmp_path / "fused")  # its hint needs no learning
 
 
-def test_a_fusion_never_takes_the_place_of_a_member(members):
-    with pytest.raises(UsageError, match="first is one of the runs to fuse: name another"):
+def test_a_fusion_never_replaces_a_member(members: Members) -> None:
+    with pytest.raises(UsageError, match="first is one of the runs to fuse: choose another `name`"):
         run_fusion(members, "sum", False, members.paths[0], overwrite=True)
     assert (members.paths[0] / "history.csv").exists()
 
 
-def test_its_command_names_members_and_method(members, tmp_path):
+def test_its_command_names_members_and_method(members: Members, tmp_path: Path) -> None:
     run_fusion(members, "vote", True, tmp_path / "fused")
     first, second = map(str, members.paths)
-    assert runs.read_json(tmp_path / "fused" / "config.json")["command"] == [
+    assert read_json(tmp_path / "fused" / "config.json")["command"] == [
         *("fuse.py", first, second, "--method", "vote", "--calibrate")
     ]
 
 
-def test_calibration_changes_confidence_but_no_class(members):
+def test_calibration_changes_confidence_but_no_class(members: Members, tf_test: Any) -> None:
     plain, _ = fuse(members, "sum")
     calibrated, learned = fuse(members, "sum", calibrate=True)
     assert learned["temperature"] != pytest.approx(1, abs=0.01)
     for split in ("val", "test"):
-        np.testing.assert_array_equal(plain[split].argmax(axis=1), calibrated[split].argmax(axis=1))
+        tf_test.assertAllEqual(plain[split].argmax(axis=1), calibrated[split].argmax(axis=1))
         assert abs(plain[split] - calibrated[split]).max() > 0.01
 
 
 @pytest.mark.parametrize(("method", "calibrate"), [("weighted", False), ("sum", True)])
-def test_without_common_validation_nothing_can_learn(members, tmp_path, method, calibrate):
+def test_without_common_validation_nothing_can_be_learned(
+    members: Members, tmp_path: Path, method: str, calibrate: bool
+) -> None:
     del members.splits["val"]
-    word = "--calibrate" if calibrate else "--method weighted"
-    with pytest.raises(UsageError, match=f"{word} learns from validation pictures"):
+    what = "`calibrate`" if calibrate else "`method=weighted`"
+    differ = "learns from validation images, but the runs use different validation splits"
+    with pytest.raises(UsageError, match=f"{what} {differ}"):
         run_fusion(members, method, calibrate, tmp_path / "fused")
     assert not (tmp_path / "fused").exists()
-    with pytest.raises(UsageError, match="--all-methods learns from validation pictures"):
+    with pytest.raises(UsageError, match=f"`all_methods` {differ}"):
         table_of_methods(members, False, tmp_path)
-    run_fusion(members, "sum", False, tmp_path / "fused")
-    assert list(runs.read_json(tmp_path / "fused" / "metrics.json")) == ["test"]
+    text = run_fusion(members, "sum", False, tmp_path / "fused")
+    assert list(read_json(tmp_path / "fused" / "metrics.json")) == ["test"]
+    assert "hint" not in text
 
 
-def test_the_path_names_the_members_whatever_their_order(members, tmp_path):
+def test_a_better_method_on_validation_is_hinted_at(members: Members, tmp_path: Path) -> None:
+    _, labels, probabilities = members.splits["val"]
+    # Of the true class and the two others; only products of these rank the true one first.
+    for member, values in enumerate(([0.2, 0.799, 0.001], [0.25, 0.01, 0.74])):
+        probabilities[member] = [np.roll(values, label) for label in labels]
+    text = run_fusion(members, "sum", False, tmp_path / "fused")
+    assert text.endswith(
+        "\nhint: on validation `method=geometric` reaches 100.00 against 0.00 % mean class accuracy"
+    )
+    assert "hint" not in run_fusion(members, "geometric", False, tmp_path / "best")
+
+
+def test_the_path_names_the_members_whatever_their_order(members: Members, tmp_path: Path) -> None:
     path = fusion_path(tmp_path, members, "sum", True)
     assert path.name.startswith("eurosat_fusion_sum_")
     assert path.name.endswith("_calibrated")
-    turned = load_members(members.paths[::-1])
-    assert fusion_path(tmp_path, turned, "sum", True) == path
+    reordered = load_members(members.paths[::-1])
+    assert fusion_path(tmp_path, reordered, "sum", True) == path
 
 
-def test_a_table_of_all_methods(members, tmp_path):
-    table = table_of_methods(members, False, tmp_path)
+def test_a_table_of_all_methods(members: Members, tmp_path: Path) -> None:
+    text = table_of_methods(members, False, tmp_path)
     path = fusion_path(tmp_path, members, "methods", False)
-    kept = path.with_name(path.name + ".md").read_text()
-    assert kept.startswith("run 1: first  \nrun 2: second  \n")
-    told, _, note = table.rpartition("\n")
-    assert told in kept
-    assert note == f"kept, with all figures: {path}.md, .csv"
+    assert text.startswith(f"run 1: {members.paths[0]}\nrun 2: {members.paths[1]}\n\n")
+    assert text.endswith(f"\nall metrics, and what was learned: {path}.md, .csv")
+    markdown = path.with_name(path.name + ".md").read_text()
+    assert markdown.startswith("run 1: first  \nrun 2: second  \n\n| method ")
+    assert "| run 2 " in markdown.splitlines()[-3]  # of a method: what it differs from
     with path.with_name(path.name + ".csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
     assert list(rows) == ["first", "second", *METHODS, "oracle"]
     _, labels, probabilities = members.splits["val"]
     on_validation = balanced_accuracy_score(labels, fuse_sum(probabilities).argmax(axis=1))
     assert rows["sum"]["validation (5-fold)"] == f"{100 * on_validation:.2f}"
+    assert rows["weighted"]["learned"].startswith("weights 0.")
     for method in METHODS:
-        figures = compare(members, {method: fuse(members, method)[0]["test"]})["figures"][method]
-        accuracy = f"{100 * figures['mean_class_accuracy']:.2f}"
+        comparison = compare(members, {method: fuse(members, method)[0]["test"]})
+        accuracy = f"{100 * comparison['metrics'][method]['mean_class_accuracy']:.2f}"
         assert rows[method]["mean class accuracy"] == accuracy
+        assert rows[method]["difference from"] == comparison["rival"] == "second"
+        points = comparison["differences"][method]["points"]
+        assert points.startswith(f"{rows[method]['difference']} points (95 % CI ")
+        line = next(line for line in text.splitlines() if line.startswith(method))
+        assert line.split()[1:3] == [rows[method]["validation (5-fold)"], accuracy]
 
 
-def test_the_learning_methods_are_those_that_need_validation(members):
+@pytest.mark.parametrize("perfect", [False, True])
+def test_what_the_terminal_shows_fits_80_columns(
+    make_run: MakeRun, tmp_path: Path, perfect: bool
+) -> None:
+    runs = [
+        make_run("x" * 59 + str(i), 50 if perfect else 1, seed=i, order_seed=i) for i in range(11)
+    ]
+    members = load_members(runs)
+    for text in (
+        run_fusion(members, "weighted", True, tmp_path / "fused"),
+        table_of_methods(members, True, tmp_path),
+    ):
+        lines = text.split("\n\n")[1].splitlines()
+        assert lines[-1].startswith("oracle")
+        assert max(map(len, lines)) <= 80
+
+
+def test_the_learning_methods_are_those_that_need_validation(members: Members) -> None:
     _, labels, probabilities = members.splits["val"]
     learned = {name for name, fit in METHODS.items() if fit(probabilities, labels)[1]}
-    assert learned == set(ensemble.LEARNING)
+    assert learned == set(LEARNING)

@@ -1,50 +1,56 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tfmodels.errors import RunError, UsageError
+from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import find_pretrained, load_members
 from tfmodels.runs.directory import read_json, write_json
 
+MakeRun = Callable[..., Path]
 
-def change(run, **changes):
+
+def change(run: Path, **changes: Any) -> None:
     config = read_json(run / "config.json")
     write_json(run / "config.json", {**config, **changes})
 
 
-def rewrite(run, **arrays):
+def rewrite(run: Path, **arrays: np.ndarray) -> None:
     with np.load(run / "predictions.npz") as saved:
         np.savez(run / "predictions.npz", **{**saved, **arrays})
 
 
 @pytest.fixture
-def pair(make_run):
+def pair(make_run: MakeRun) -> list[Path]:
     return [make_run("first", seed=1), make_run("second", seed=2, order_seed=5)]
 
 
-def test_members_are_brought_into_one_order_by_id(pair):
+def test_members_are_brought_into_one_order_by_id(pair: list[Path], tf_test: Any) -> None:
     members = load_members(pair)
     assert members.names == ("first", "second")
     ids, labels, probabilities = members.splits["test"]
     with np.load(pair[1] / "predictions.npz") as second:
         assert (second["test_ids"] != ids).any()
         for row in (0, 7, 100):
-            there = second["test_ids"].tolist().index(ids[row])
-            np.testing.assert_array_equal(
-                probabilities[1, row], second["test_probabilities"][there]
-            )
-            assert labels[row] == second["test_labels"][there]
+            position = second["test_ids"].tolist().index(ids[row])
+            tf_test.assertAllEqual(probabilities[1, row], second["test_probabilities"][position])
+            assert labels[row] == second["test_labels"][position]
 
 
-def test_permuted_members_give_the_same_array(make_run):
+def test_permuted_members_give_the_same_array(make_run: MakeRun, tf_test: Any) -> None:
     first, second = make_run("a", seed=1), make_run("b", seed=2)
     other, shuffled = make_run("c", seed=3), make_run("d", seed=2, order_seed=9)
     straight = load_members([first, second, other]).splits["test"]
-    turned = load_members([first, shuffled, other]).splits["test"]
-    for a, b in zip(straight, turned, strict=True):
-        np.testing.assert_array_equal(a, b)
+    reordered = load_members([first, shuffled, other]).splits["test"]
+    for a, b in zip(straight, reordered, strict=True):
+        tf_test.assertAllEqual(a, b)
 
 
-def test_one_run_or_the_same_twice_is_refused(pair, make_run):
+def test_one_run_or_the_same_twice_is_refused(pair: list[Path], make_run: MakeRun) -> None:
     with pytest.raises(UsageError, match="first alone can't be fused"):
         load_members(pair[:1])
     with pytest.raises(UsageError, match="are the same run"):
@@ -54,13 +60,13 @@ def test_one_run_or_the_same_twice_is_refused(pair, make_run):
         load_members([pair[0], copy])
 
 
-def test_runs_of_the_same_name_are_told_apart(make_run):
+def test_runs_of_the_same_name_are_named_by_path(make_run: MakeRun) -> None:
     runs = [make_run("x/run", seed=1), make_run("y/run", seed=2)]
     assert load_members(runs).names == tuple(map(str, runs))
 
 
 @pytest.mark.parametrize("name", ["fusion", "sum", "oracle"])
-def test_a_run_named_as_a_row_of_the_table_is_told_apart_from_it(make_run, name):
+def test_a_run_named_as_a_row_of_the_table_is_named_by_path(make_run: MakeRun, name: str) -> None:
     runs = [make_run(name, seed=1), make_run("second", seed=2)]
     assert load_members(runs).names == (str(runs[0]), "second")
 
@@ -73,35 +79,35 @@ def test_a_run_named_as_a_row_of_the_table_is_told_apart_from_it(make_run, name)
         ({"split": "spatial"}, "second has split spatial, first has random, seed 0"),
     ],
 )
-def test_other_data_is_refused(pair, dataset, words):
+def test_other_data_is_refused(pair: list[Path], dataset: dict[str, str], words: str) -> None:
     config = read_json(pair[1] / "config.json")
     change(pair[1], dataset=config["dataset"] | dataset)
     with pytest.raises(UsageError, match=words):
         load_members(pair)
 
 
-def test_other_classes_are_refused(pair):
+def test_other_classes_are_refused(pair: list[Path]) -> None:
     rewrite(pair[1], class_names=np.array(["Forest", "Highway", "River"]))
     with pytest.raises(UsageError, match="classes 1 Highway, 2 River, first has 1 River, 2 High"):
         load_members(pair)
 
 
-def test_other_test_pictures_are_refused_with_examples(pair):
+def test_other_test_images_are_refused_with_examples(pair: list[Path]) -> None:
     with np.load(pair[1] / "predictions.npz") as saved:
         ids = saved["test_ids"].copy()
     ids[0] = "Lake_9.jpg"
     rewrite(pair[1], test_ids=ids)
-    with pytest.raises(UsageError, match=r"second was judged on other pictures.* Lake_9\.jpg"):
+    with pytest.raises(UsageError, match=r"second was evaluated on other images.* Lake_9\.jpg"):
         load_members(pair)
     keep = slice(1, None)
     with np.load(pair[1] / "predictions.npz") as saved:
         fewer = {key: saved[key][keep] for key in saved if key.startswith("test_")}
     rewrite(pair[1], **fewer)
-    with pytest.raises(UsageError, match="first was judged on other pictures"):
+    with pytest.raises(UsageError, match="first was evaluated on other images"):
         load_members(pair)
 
 
-def test_another_truth_is_refused(pair):
+def test_another_truth_is_refused(pair: list[Path]) -> None:
     with np.load(pair[1] / "predictions.npz") as saved:
         labels = (saved["test_labels"] + 1) % 3
     rewrite(pair[1], test_labels=labels)
@@ -109,18 +115,18 @@ def test_another_truth_is_refused(pair):
         load_members(pair)
 
 
-def test_without_common_validation_pictures_only_test_is_left(pair):
+def test_without_common_validation_images_only_test_is_left(pair: list[Path]) -> None:
     with np.load(pair[1] / "predictions.npz") as saved:
         ids = np.char.add("other_", saved["val_ids"])
     rewrite(pair[1], val_ids=ids)
     assert list(load_members(pair).splits) == ["test"]
 
 
-def test_incomplete_missing_and_damaged_runs_are_named(pair, tmp_path):
-    with pytest.raises(UsageError, match="nowhere is no complete run"):
+def test_incomplete_missing_and_damaged_runs_are_named(pair: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere is not a complete run"):
         load_members([pair[0], tmp_path / "nowhere"])
     stopped = pair[1].rename(tmp_path / "second.incomplete")
-    with pytest.raises(UsageError, match=r"second\.incomplete is no complete run"):
+    with pytest.raises(UsageError, match=r"second\.incomplete is not a complete run"):
         load_members([pair[0], stopped])
     pair[1] = stopped.rename(tmp_path / "second")
     predictions = pair[1] / "predictions.npz"
@@ -132,9 +138,9 @@ def test_incomplete_missing_and_damaged_runs_are_named(pair, tmp_path):
         load_members(pair)
 
 
-def test_the_newest_pretrained_pair_is_found(make_run, tmp_path):
+def test_the_newest_pretrained_pair_is_found(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match="no complete run of a pretrained MobileNetV2 or AlexNet on EuroSAT: run"
+        UsageError, match="no complete run of a pretrained MobileNet or AlexNet on EuroSAT: run"
     ):
         find_pretrained(tmp_path)
     old = make_run("old", model="mobilenetv2", weights="imagenet")
@@ -148,3 +154,62 @@ def test_the_newest_pretrained_pair_is_found(make_run, tmp_path):
         find_pretrained(tmp_path)
     alexnet = make_run("alex", model="alexnet-bvlc", weights="x.npz", seed=4)
     assert find_pretrained(tmp_path) == [new, alexnet]
+
+
+def test_the_message_names_the_commands(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("mobile", model="mobilenetv3-small", weights="imagenet")  # of the same family
+    command = f"run python train_eurosat.py --model alexnet --weights imagenet --out {tmp_path}, or"
+    with pytest.raises(UsageError, match=re.escape(command)):
+        find_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "config.json can't be read"),
+        ("[]", "config.json can't be read"),
+        ('{"ended": "2027"}', "its config.json is incomplete"),
+        ('{"ended": "2027", "settings": []}', "its config.json is incomplete"),
+        ('{"ended": "2027", "settings": {"model": "alexnet"}}', "its config.json is incomplete"),
+    ],
+)
+def test_a_damaged_run_among_others_is_skipped_with_a_warning(
+    make_run: MakeRun,
+    tmp_path: Path,
+    content: str,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = [
+        make_run("a", model="mobilenetv2", weights="imagenet"),
+        make_run("b", model="alexnet", weights="imagenet", seed=1),
+    ]
+    damaged = make_run("damaged", seed=2)
+    (damaged / "config.json").write_text(content)
+    assert find_pretrained(tmp_path) == good
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: {damaged} is skipped: ")
+    assert words in warning
+    assert warning.count("\n") == 1
+
+
+def test_runs_of_version_0_1_are_found(make_run: MakeRun, tmp_path: Path) -> None:
+    old = {"split": "random", "train": "all", "weights": "imagenet"}
+    runs = [make_run("a", **old), make_run("b", model="alexnet", seed=1, **old)]
+    assert find_pretrained(tmp_path) == runs
+    assert load_members(runs).names == ("a", "b")
+
+
+def test_a_fusion_with_its_own_member_is_fused_with_a_warning(
+    pair: list[Path], make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fused = tmp_path / "fused"
+    run_fusion(load_members(pair), "sum", False, fused)
+    other = make_run("other", seed=3)
+    load_members([fused, other])
+    assert capsys.readouterr().err == ""
+    members = load_members([fused, other, pair[1]])
+    assert members.splits["test"][2].shape == (3, 150, 3)
+    assert capsys.readouterr().err == (
+        "warning: fused is itself a fusion of second, which therefore counts twice\n"
+    )

@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another, or only luckier on these pictures."""
+"""Statistical tests of whether two classifiers differ significantly."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,28 +6,31 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binomtest
 
-from tfmodels.evaluation import FIGURES
+from tfmodels.evaluation import METRICS
 
 RESAMPLES = 10_000
 LEVEL = 0.05  # a p-value below this is called significant
 
 
 def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
-    """McNemar's exact test: are two classifiers right equally often?
+    """Test by McNemar's exact test whether two classifiers are correct equally often.
 
-    Only pictures on which exactly one is right tell; were both as good, either would be right on
-    half of them: a two-sided binomial test (McNemar 1947; Dietterich 1998).
+    Only images on which exactly one is correct are informative; under the null hypothesis either
+    is correct on half of them: a two-sided binomial test (McNemar 1947; Dietterich 1998).
 
     Args:
         labels: true classes (n,).
-        first, second: predicted classes (n,).
+        first: classes (n,) predicted by one classifier.
+        second: classes (n,) predicted by the other.
 
     Returns:
-        How many pictures only the first is right on, how many only the second, and the p-value.
+        On how many images only the first is correct, on how many only the second, and the
+        p-value.
     """
-    won = int(((first == labels) & (second != labels)).sum())
+    gained = int(((first == labels) & (second != labels)).sum())
     lost = int(((first != labels) & (second == labels)).sum())
-    return won, lost, float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    differ = gained + lost
+    return gained, lost, float(binomtest(gained, differ).pvalue) if differ else 1.0
 
 
 def bootstrap(
@@ -37,38 +40,39 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """The four figures of several classifiers on resamples of the pictures, the same for all.
+    """Return the metrics of several classifiers on resamples of the images, the same for all.
 
-    The percentile bootstrap of Efron and Tibshirani 1993. Pictures that agree in their label
-    and in what every classifier says are interchangeable, so instead of pictures a resample
-    draws how many of each kind it holds: the same distribution, in a fraction of the time.
+    The percentile bootstrap of Efron and Tibshirani 1993. Images with the same label and the
+    same predictions of all classifiers are interchangeable, so instead of images a resample
+    draws the number of images of each such kind: the same distribution in a fraction of the time.
 
     Args:
         labels: true classes (n,), int.
         predicted: predicted classes (n,) of each classifier.
         classes: number of classes.
-        resamples, seed: how many to draw, and of what random numbers.
+        resamples: how many to draw.
+        seed: of the random numbers.
 
     Returns:
-        For each key of `FIGURES`, fractions (n_classifiers, resamples).
+        For each key of `METRICS`, fractions (n_classifiers, resamples).
     """
     kinds, counts = np.unique(np.stack([labels, *predicted]), axis=1, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(
         len(labels), counts / len(labels), size=resamples
     )
     drawn = drawn.astype(np.float64)
-    support = _per_class(drawn, kinds[0], classes)
-    figures = [_figures(drawn, kinds[0], said, support, classes) for said in kinds[1:]]
-    return {key: np.stack([row[key] for row in figures]) for key in FIGURES}
+    metrics = [_metrics(drawn, kinds[0], predictions, classes) for predictions in kinds[1:]]
+    return {key: np.stack([row[key] for row in metrics]) for key in METRICS}
 
 
-def _figures(
-    drawn: np.ndarray, true: np.ndarray, said: np.ndarray, support: np.ndarray, classes: int
+def _metrics(
+    drawn: np.ndarray, true: np.ndarray, predicted: np.ndarray, classes: int
 ) -> dict[str, np.ndarray]:
-    hits = _per_class(np.where(true == said, drawn, 0), true, classes)
-    named = _per_class(drawn, said, classes)
-    recall = hits / np.maximum(support, 1)
-    macro_recall = recall.mean(axis=1)
+    """Return the metrics (resamples,) of one classifier, from counts (resamples, kinds)."""
+    support = _per_class(drawn, true, classes)
+    named = _per_class(drawn, predicted, classes)
+    hits = _per_class(np.where(true == predicted, drawn, 0), true, classes)
+    macro_recall = (hits / np.maximum(support, 1)).mean(axis=1)
     return {
         "mean_class_accuracy": macro_recall,
         "f1": (2 * hits / np.maximum(support + named, 1)).mean(axis=1),
@@ -77,48 +81,60 @@ def _figures(
     }
 
 
-def _per_class(drawn: np.ndarray, of_kind: np.ndarray, classes: int) -> np.ndarray:
-    return drawn @ np.eye(classes)[of_kind]
+def _per_class(drawn: np.ndarray, class_of_kind: np.ndarray, classes: int) -> np.ndarray:
+    counts: np.ndarray = drawn @ np.eye(classes)[class_of_kind]
+    return counts
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of resampled values (resamples,)."""
+    """Return the 95 % percentile interval of resampled values (resamples,)."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A classifier against a rival on the same pictures; accuracies are fractions."""
+    """A classifier compared with a rival on the same images.
 
-    accuracy: float  # mean class accuracy
+    Attributes:
+        accuracy: mean class accuracy, a fraction.
+        rival: that of the rival.
+        low: lower end of the 95 % bootstrap interval of their difference.
+        high: its upper end.
+        gained: number of images on which only the classifier is correct.
+        lost: number of images on which only the rival is correct.
+        p: p-value of McNemar's exact test.
+        images: number of images.
+    """
+
+    accuracy: float
     rival: float
-    low: float  # of the difference, 95 % bootstrap
+    low: float
     high: float
-    won: int  # pictures that only the classifier is right on
-    lost: int  # pictures that only the rival is right on
-    p: float  # McNemar's exact test
-    pictures: int
+    gained: int
+    lost: int
+    p: float
+    images: int
 
     def in_words(self) -> str:
-        """Such as "97.75 % against 97.44 %: +0.31 points (...): not a significant gain".
+        """Return it as "97.75 % against 97.44 %: +0.31 points (...): not a significant gain".
 
-        Gain or loss of pictures recognised, which is what McNemar's test is about. The mean over
-        the classes can differ from it in sign where they are unequally frequent; then it says so.
+        McNemar's test is about the number of images classified correctly, so gain and loss are
+        too. The mean over the classes may disagree in sign under class imbalance; then it says so.
         """
         kind = "difference"
-        if self.won != self.lost:
-            kind = "gain" if self.won > self.lost else "loss"
-        differ = (self.won - self.lost) * (self.accuracy - self.rival) < 0
-        note = ", whatever their classes" if differ else ""
+        if self.gained != self.lost:
+            kind = "gain" if self.gained > self.lost else "loss"
+        disagree = (self.gained - self.lost) * (self.accuracy - self.rival) < 0
+        note = ", in contrast to the mean over the classes" if disagree else ""
         verdict = f"a significant {kind}" if self.p < LEVEL else f"not a significant {kind}"
         return (
             f"{100 * self.accuracy:.2f} % against {100 * self.rival:.2f} %: {self.points()}, "
-            f"{self.won} pictures won and {self.lost} lost, McNemar p = {self.p:.2g}: "
-            f"{verdict} on {self.pictures:,} pictures{note}"
+            f"{self.gained} images gained and {self.lost} lost, McNemar p = {self.p:.2g}: "
+            f"{verdict} on {self.images:,} images{note}"
         )
 
     def points(self) -> str:
-        """The difference and its interval, such as "+0.31 points (95 % CI -0.02 to +0.64)"."""
+        """Return the difference as "+0.31 points (95 % CI -0.02 to +0.64)"."""
         difference = round(100 * (self.accuracy - self.rival), 2) + 0.0  # no minus zero
         return f"{difference:+.2f} points (95 % CI {100 * self.low:+.2f} to {100 * self.high:+.2f})"
