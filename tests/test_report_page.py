@@ -2,17 +2,22 @@ import base64
 import html.parser
 import io
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tfmodels import runs
-from tfmodels.ensemble import run_fusion
 from tfmodels.errors import RunError
+from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
 from tfmodels.report.page import write_report
+from tfmodels.runs.directory import read_json, write_json
 from tfmodels.runs.predictions import load_mistakes, load_predictions
+
+MakeRun = Callable[..., Path]
 
 
 class Page(html.parser.HTMLParser):
@@ -20,37 +25,39 @@ class Page(html.parser.HTMLParser):
 
     VOID = ("meta", "img", "br", "link", "input", "hr")
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.addresses, self.open, self.text = [], [], ""
+        self.addresses: list[str | None] = []
+        self.open: list[str] = []
+        self.text = ""
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
         if tag not in self.VOID:
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.text += data
 
 
-def page_of(*runs, out):
+def page_of(*runs: Path, out: Path) -> Page:
     write_report(runs, out)
     return Page(out.read_text())
 
 
 @pytest.fixture
-def run(make_run):
+def run(make_run: MakeRun) -> Path:
     """A run with its report."""
     run = make_run(skill=1.0, seed=1)
     write_report([run], run / "report.html")
     return run
 
 
-def test_it_is_one_page_that_needs_nothing_else(make_run, tmp_path):
+def test_it_is_one_page_that_needs_nothing_else(make_run: MakeRun, tmp_path: Path) -> None:
     page = page_of(make_run(), out=tmp_path / "report.html")
     assert not page.open
     outside = [a for a in page.addresses if a and not a.startswith("data:")]
@@ -58,9 +65,9 @@ def test_it_is_one_page_that_needs_nothing_else(make_run, tmp_path):
     assert "url(http" not in (tmp_path / "report.html").read_text()
 
 
-def test_it_holds_the_figures_of_the_run(run):
+def test_it_shows_the_metrics_of_the_run(run: Path) -> None:
     page = Page((run / "report.html").read_text())
-    test = runs.read_json(run / "metrics.json")["test"]
+    test = read_json(run / "metrics.json")["test"]
     assert f"{100 * test['mean_class_accuracy']:.2f}" in page.text
     assert "; ".join(test["most_confused"]) in page.text
     assert "python train_eurosat.py --model mobilenetv2" in page.text
@@ -69,33 +76,33 @@ def test_it_holds_the_figures_of_the_run(run):
     assert [int(cell) for cell in cells] == np.ravel(test["confusion_matrix"]).tolist()
 
 
-def test_the_most_confident_mistakes_are_shown_as_pictures(run):
+def test_the_most_confident_mistakes_are_shown_as_images(run: Path, tf_test: Any) -> None:
     page = Page((run / "report.html").read_text())
     test = load_predictions(run / "predictions.npz")[0]["test"]
     wrong = test.probabilities.argmax(axis=1) != test.labels
     confidence = np.where(wrong, test.probabilities.max(axis=1), 0)
     worst = test.ids[confidence.argmax()]
-    shown = [a for a in page.addresses if a.startswith("data:image/png;base64,")]
+    shown = [a for a in page.addresses if a and a.startswith("data:image/png;base64,")]
     assert len(shown) == min(24, wrong.sum())
     png = io.BytesIO(base64.b64decode(shown[0].split(",")[1]))
-    picture = np.round(255 * imread(png)[..., :3]).astype("uint8")
-    np.testing.assert_array_equal(picture, load_mistakes(run / "mistakes.npz")[worst])
+    image = np.round(255 * imread(png)[..., :3]).astype("uint8")
+    tf_test.assertAllEqual(image, load_mistakes(run / "mistakes.npz")[worst])
 
 
-def test_a_fusion_stands_beside_its_members(make_run, tmp_path):
+def test_a_fusion_stands_beside_its_members(make_run: MakeRun, tmp_path: Path) -> None:
     members = load_members([make_run("first", seed=1), make_run("second", seed=2)])
     run_fusion(members, "weighted", False, tmp_path / "fused")
     page = Page((tmp_path / "fused" / "report.html").read_text())
-    told = runs.read_json(tmp_path / "fused" / "fusion.json")
-    assert told["differences"]["fusion"]["in_words"] in page.text
+    comparison = read_json(tmp_path / "fused" / "fusion.json")
+    assert comparison["differences"]["fusion"]["in_words"] in page.text
     for name in ("first", "second", "oracle"):
         assert name in page.text
     assert "weights" in page.text
-    low, high = told["intervals"]["first"]["f1"]
+    low, high = comparison["intervals"]["first"]["f1"]
     assert f"{100 * low:.2f}–{100 * high:.2f}" in page.text
 
 
-def test_several_runs_are_compared(make_run, tmp_path):
+def test_several_runs_are_compared(make_run: MakeRun, tmp_path: Path) -> None:
     first, second = make_run("first", seed=1, lr=0.1), make_run("second", seed=2, lr=0.2)
     page_of(first, second, out=tmp_path / "both.html")
     text = (tmp_path / "both.html").read_text()
@@ -104,33 +111,79 @@ def test_several_runs_are_compared(make_run, tmp_path):
     assert text.count('class="matrix"') == 2
 
 
-def test_fusions_side_by_side_show_each_member_once(make_run, tmp_path):
+def test_fusions_side_by_side_show_each_member_once(make_run: MakeRun, tmp_path: Path) -> None:
     a, b, c = make_run("a"), make_run("b", seed=1, order_seed=4), make_run("c", seed=2)
     for name, members in (("ab", [a, b]), ("bc", [b, c])):
         run_fusion(load_members(members), "sum", False, tmp_path / name)
     page_of(b, tmp_path / "ab", tmp_path / "bc", out=tmp_path / "both.html")
     table = (tmp_path / "both.html").read_text().split("<tbody>")[1].split("</tbody>")[0]
     rows = [re.split("</?td>", row) for row in table.split("<tr>")[1:]]
-    ab, bc = (f"oracle of {name} (right where any member is)" for name in ("ab", "bc"))
+    ab, bc = (f"oracle of {name} (correct where any member is)" for name in ("ab", "bc"))
     assert [row[1] for row in rows] == ["b", "a", "ab", ab, "c", "bc", bc]
     assert "–" in rows[0][5]  # with its interval, which b alone doesn't have
 
 
-def test_names_cannot_break_the_page(make_run, tmp_path):
+def test_names_cannot_break_the_page(make_run: MakeRun, tmp_path: Path) -> None:
     page = page_of(make_run("<b>&run"), out=tmp_path / "report.html")
     assert "<b>&run" in page.text
 
 
-def test_a_run_without_pictures_says_so(make_run, tmp_path):
+def test_a_run_without_images_says_so(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(skill=1.0)
     (run / "mistakes.npz").unlink()
     page = page_of(run, out=tmp_path / "report.html")
-    assert "Pictures that the run directory doesn't hold are named only" in page.text
+    assert "Images that are not in the run directory are only named" in page.text
 
 
-def test_a_damaged_run_is_named_and_leaves_no_report(make_run, tmp_path):
+def test_a_damaged_run_is_named_and_leaves_no_report(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run()
     (run / "config.json").write_text("{")
     with pytest.raises(RunError, match=r"config\.json can't be read"):
         write_report([run], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_runs_have_aliases_and_colours_of_their_own(make_run: MakeRun, tmp_path: Path) -> None:
+    name = "eurosat_mobilenetv2_a_long_name_that_begins_like_the_other"
+    runs = [make_run(f"{name}{i}", seed=i) for i in range(3)]
+    page_of(*runs, out=tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    legend = text.split('<ul class="legend">')[1].split("</ul>")[0]
+    entries = re.findall(r"var\(--(run-\d)\)\">(.*?)</span>(.*?)</li>", legend)
+    assert entries == [(f"run-{i + 1}", f"run {i + 1}", f"{name}{i}") for i in range(3)]
+    assert all(f"--{colour}: #" in text for colour, _, _ in entries)
+    bars = re.findall(r"--colour: var\(--(run-\d)\)\"><span>(run \d)&nbsp;", text)
+    assert bars == 3 * [(colour, alias) for colour, alias, _ in entries]  # in 3 classes
+
+
+def test_an_oracle_is_named_after_its_fusion(make_run: MakeRun, tmp_path: Path) -> None:
+    members = load_members([make_run("a", seed=1), make_run("b", seed=2)])
+    run_fusion(members, "sum", False, tmp_path / "fused")
+    text = (tmp_path / "fused" / "report.html").read_text()
+    assert re.findall(r"--run-0\)\">(.*?)</span>oracle of fused", text) == ["oracle of run 3"]
+
+
+def test_one_run_has_no_legend(run: Path) -> None:
+    assert '<ul class="legend">' not in (run / "report.html").read_text()
+
+
+def test_a_run_with_equal_predictions_is_left_out_with_a_warning(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, copy = make_run("first", seed=1), make_run("second", seed=2), make_run("copy")
+    (copy / "predictions.npz").write_bytes((first / "predictions.npz").read_bytes())
+    page_of(first, second, copy, out=tmp_path / "report.html")
+    assert capsys.readouterr().err == (
+        f"warning: {copy} has the same predictions as {first} and is left out of the report\n"
+    )
+    assert (tmp_path / "report.html").read_text().count('class="matrix"') == 2
+
+
+def test_fusions_of_version_0_1_are_shown(make_run: MakeRun, tmp_path: Path) -> None:
+    fused = tmp_path / "fused"
+    run_fusion(load_members([make_run("a", seed=1), make_run("b", seed=2)]), "sum", False, fused)
+    before = page_of(fused, out=tmp_path / "report.html").text
+    comparison = read_json(fused / "fusion.json")
+    comparison["figures"] = comparison.pop("metrics")
+    write_json(fused / "fusion.json", comparison)
+    assert page_of(fused, out=tmp_path / "report.html").text == before

@@ -1,18 +1,22 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from matplotlib.patches import Rectangle
 
-from tfmodels import plots
 from tfmodels.errors import RunError
 from tfmodels.models.vgg import vgg
+from tfmodels.report import plots
 
 
-def ink(path):
-    """The share of a picture's pixels that aren't white."""
-    return (imread(path)[..., :3] < 0.99).any(axis=-1).mean()
+def ink(path: Path) -> float:
+    """The fraction of an image's pixels that aren't white."""
+    return float((imread(path)[..., :3] < 0.99).any(axis=-1).mean())
 
 
-def test_loss_curve_of_a_history_file(tmp_path):
+def test_loss_curve_of_a_history_file(tmp_path: Path) -> None:
     rows = ["epoch,lr,loss,accuracy,val_loss,val_accuracy,seconds", "1,0.1,2,.3,2.1,.2,5"]
     (tmp_path / "one.csv").write_text("\n".join(rows))
     plots.save(plots.loss_curve(tmp_path / "one.csv"), tmp_path / "one.png")
@@ -22,14 +26,14 @@ def test_loss_curve_of_a_history_file(tmp_path):
     assert 0.005 < ink(tmp_path / "one.png") < ink(tmp_path / "eight.png") < 0.5
 
 
-def test_a_damaged_history_is_named(tmp_path):
+def test_a_damaged_history_is_named(tmp_path: Path) -> None:
     history = "epoch,lr,loss,accuracy,val_loss,val_accuracy,seconds\n1,0.1,2,.3"
     (tmp_path / "history.csv").write_text(history)
     with pytest.raises(RunError, match="history.csv can't be read as a history"):
         plots.loss_curve(tmp_path / "history.csv")
 
 
-def test_confusion_matrix_shades_by_the_share_of_the_row(tmp_path):
+def test_confusion_matrix_is_shaded_by_fractions_of_the_row(tmp_path: Path) -> None:
     names = ("a", "b", "c")
     perfect = np.eye(3, dtype=int)
     for name, counts in (("empty", 0 * perfect), ("perfect", perfect), ("more", 10 * perfect)):
@@ -42,7 +46,7 @@ def test_confusion_matrix_shades_by_the_share_of_the_row(tmp_path):
     assert abs(dark["more"] - dark["perfect"]) < 0.01
 
 
-def test_architecture_grows_with_the_layers(tmp_path):
+def test_architecture_grows_with_the_layers(tmp_path: Path) -> None:
     small = vgg(filters=(4,), block_dropout=(0.1,), dense_units=8)
     plots.save(plots.architecture(small), tmp_path / "small.png")
     plots.save(plots.architecture(vgg()), tmp_path / "vgg.png")
@@ -51,15 +55,16 @@ def test_architecture_grows_with_the_layers(tmp_path):
     assert ink(tmp_path / "vgg.png") > 0.3
 
 
-def test_reliability_draws_accuracy_over_confidence():
+def test_reliability_draws_accuracy_over_confidence(tf_test: Any) -> None:
     probabilities = np.repeat([[0.7, 0.3], [0.95, 0.05]], [10, 20], axis=0)
     labels = np.repeat([0, 1, 0], [7, 3, 20])
     upper, lower = plots.reliability(labels, probabilities).axes
-    np.testing.assert_allclose(upper.lines[1].get_xydata(), [[0.7, 0.7], [0.95, 1.0]])
-    assert sorted(bar.get_height() for bar in lower.patches)[-2:] == [10, 20]
+    tf_test.assertAllClose(upper.lines[1].get_xydata(), [[0.7, 0.7], [0.95, 1.0]])
+    heights = [bar.get_height() for bar in lower.patches if isinstance(bar, Rectangle)]
+    assert sorted(heights)[-2:] == [10, 20]
 
 
-def test_svg_to_embed_has_the_colour_of_the_page_and_is_repeatable():
+def test_svg_to_embed_has_the_colour_of_the_page_and_is_repeatable() -> None:
     labels, probabilities = np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]])
     drawn = plots.svg(plots.reliability, labels, probabilities)
     assert drawn.startswith("<svg")

@@ -1,1 +1,1 @@
-""""""
+"""Tables, figures and HTML pages made from run directories."""

@@ -1,4 +1,4 @@
-"""Write the HTML page of one run, or of several beside each other: `page` makes it."""
+"""Write the HTML page of one run, or of several beside each other."""
 
 import sys
 

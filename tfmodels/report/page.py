@@ -1,11 +1,13 @@
-"""One HTML page that tells all about a run, or several beside each other.
+"""One HTML page about a run, or several beside each other.
 
 It is made from the run directories alone, and needs no network and no other file.
 """
 
 import base64
 import io
+import itertools
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import jinja2
 import numpy as np
 from matplotlib.image import imsave
 
-from tfmodels import plots
-from tfmodels.evaluation import FIGURES, PROBABILISTIC, evaluate
-from tfmodels.runs.predictions import Predictions, checksum, load_mistakes, load_predictions
-from tfmodels.runs.directory import read_json, write_text
+from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
+from tfmodels.report import plots
 from tfmodels.report.tables import learned_in_words, percent
+from tfmodels.runs.directory import read_json, write_text
+from tfmodels.runs.predictions import Predictions, checksum, load_mistakes, load_predictions
 
 MISTAKES = 24  # shown of a run
+COLOURS = 7  # of runs, in page.html; they repeat after that
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -34,48 +37,70 @@ _TEMPLATES.filters |= {"percent": percent, "in_words": learned_in_words}
 def write_report(runs: Sequence[Path], path: Path) -> None:
     """Write the report of one run or several to an HTML file.
 
+    Of runs with equal predictions the first is shown, with a warning that names the others.
+
     Raises:
         RunError: a file of a run is missing or damaged.
     """
-    described = [_describe(run) for run in runs]
+    described = [_describe(run) for run in _distinct(runs)]
     rows: dict[str, dict[str, Any]] = {}
     for row in (row for run in described for row in run["rows"]):
         if row["key"] not in rows or rows[row["key"]]["interval"] is None:
-            rows[row["key"]] = row  # a member may be named as well, and has its interval here
+            rows[row["key"]] = row  # a member that is named as well has its interval in a fusion
+    _add_aliases(rows)
     page = _TEMPLATES.get_template("page.html").render(
         title=" and ".join(run["name"] for run in described[:3]),
         runs=described,
         rows=list(rows.values()),
         settings=_beside([run["settings"] for run in described]),
         per_class=_per_class(list(rows.values())),
-        figures=FIGURES,
+        metrics=METRICS,
         probabilistic=PROBABILISTIC,
     )
     write_text(path, page)
+
+
+def _distinct(runs: Sequence[Path]) -> list[Path]:
+    first: dict[str, Path] = {}
+    for run in runs:
+        same = first.setdefault(checksum(run / "predictions.npz"), run)
+        if same is not run:
+            print(
+                f"warning: {run} has the same predictions as {same} and is left out of the report",
+                file=sys.stderr,
+            )
+    return list(first.values())
 
 
 def _describe(run: Path) -> dict[str, Any]:
     config = read_json(run / "config.json")
     splits, class_names = load_predictions(run / "predictions.npz")
     test = splits["test"]
-    figures = evaluate(test.labels, test.probabilities, class_names)
+    metrics = evaluate(test.labels, test.probabilities, class_names)
     name = run.resolve().name.removesuffix(".incomplete")
-    fusion = read_json(run / "fusion.json") if "members" in config else None
+    fusion = _read_fusion(run) if "members" in config else None
     history = run / "history.csv"
     return {
         "name": name,
         "config": config,
         "settings": config["settings"] | config.get("learned", {}),
-        "test": figures,
+        "test": metrics,
         "class_names": class_names,
-        "matrix": _matrix(figures["confusion_matrix"], class_names),
+        "matrix": _matrix(metrics["confusion_matrix"], class_names),
         "fusion": fusion,
-        "rows": _rows(name, checksum(run / "predictions.npz"), figures, config, fusion),
+        "rows": _rows(name, checksum(run / "predictions.npz"), metrics, config, fusion),
         "curves": plots.svg(plots.loss_curve, history) if history.exists() else "",
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": _mistakes(run, test, class_names),
         "command": shlex.join(["python", *config["command"]]),
     }
+
+
+def _read_fusion(run: Path) -> dict[str, Any]:
+    comparison = read_json(run / "fusion.json")
+    if "figures" in comparison:  # the key in fusions of version 0.1
+        comparison["metrics"] = comparison.pop("figures")
+    return comparison
 
 
 def _rows(
@@ -85,21 +110,33 @@ def _rows(
     config: dict[str, Any],
     fusion: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    """What is compared: the run, or the members, the fusion and the oracle."""
+    """Return what is compared: the run, or the members, the fusion and the oracle."""
     if fusion is None:
-        return [{"key": digest, "name": name, "test": test, "interval": None}]
-    known = {member["name"]: (member["sha256"], member["name"]) for member in config["members"]}
-    oracle = f"oracle of {name} (right where any member is)"
-    known |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
+        return [{"key": digest, "name": name, "test": test, "interval": None, "oracle_of": None}]
+    keys = {member["name"]: (member["sha256"], member["name"]) for member in config["members"]}
+    oracle = f"oracle of {name} (correct where any member is)"
+    keys |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
     return [
         {
-            "key": known[key][0],
-            "name": known[key][1],
-            "test": figures,
-            "interval": fusion["intervals"][key],
+            "key": keys[entry][0],
+            "name": keys[entry][1],
+            "test": metrics,
+            "interval": fusion["intervals"][entry],
+            "oracle_of": digest if entry == "oracle" else None,
         }
-        for key, figures in fusion["figures"].items()
+        for entry, metrics in fusion["metrics"].items()
     ]
+
+
+def _add_aliases(rows: dict[str, dict[str, Any]]) -> None:
+    """Give each row a short name and the number of its colour; oracles have the colour 0."""
+    numbers = itertools.count(1)
+    for row in rows.values():
+        if row["oracle_of"]:  # its fusion is in an earlier row
+            row |= {"alias": f"oracle of {rows[row['oracle_of']]['alias']}", "colour": 0}
+        else:
+            number = next(numbers)
+            row |= {"alias": f"run {number}", "colour": (number - 1) % COLOURS + 1}
 
 
 def _matrix(counts: list[list[int]], class_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -110,9 +147,9 @@ def _matrix(counts: list[list[int]], class_names: Sequence[str]) -> list[dict[st
 
 
 def _beside(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Settings in rows of a value per run; `differs` marks those that aren't the same in all."""
-    names = dict.fromkeys(name for of_run in settings for name in of_run)
-    table = [(name, [of_run.get(name, "–") for of_run in settings]) for name in names]
+    """Return a row for each setting with its value in each run, and whether the values differ."""
+    names = dict.fromkeys(name for run in settings for name in run)
+    table = [(name, [run.get(name, "–") for run in settings]) for name in names]
     return [
         {"name": name, "values": values, "differs": any(value != values[0] for value in values)}
         for name, values in table
@@ -125,7 +162,11 @@ def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": name,
             "bars": [
-                {"name": row["name"], "recall": row["test"]["per_class"][name]["recall"]}
+                {
+                    "alias": row["alias"],
+                    "colour": row["colour"],
+                    "recall": row["test"]["per_class"][name]["recall"],
+                }
                 for row in rows
                 if name in row["test"]["per_class"]
             ],
@@ -135,9 +176,9 @@ def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _mistakes(run: Path, test: Predictions, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """The most confident mistakes, first the most confident."""
+    """Return the mistakes of highest confidence, in descending order."""
     file = run / "mistakes.npz"
-    pictures = load_mistakes(file) if file.exists() else {}
+    images = load_mistakes(file) if file.exists() else {}
     predicted, confidence = test.probabilities.argmax(axis=1), test.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != test.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
@@ -147,7 +188,7 @@ def _mistakes(run: Path, test: Predictions, class_names: Sequence[str]) -> list[
             "true": class_names[test.labels[i]],
             "predicted": class_names[predicted[i]],
             "confidence": confidence[i],
-            "picture": _data_url(pictures[test.ids[i]]) if test.ids[i] in pictures else None,
+            "image": _data_url(images[test.ids[i]]) if test.ids[i] in images else None,
         }
         for i in chosen
     ]

@@ -1,4 +1,4 @@
-"""The figures of a run, drawn with matplotlib's own objects: no window, no global state."""
+"""Figures of a run, drawn by matplotlib without a window or global state."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from tfmodels import evaluation
 from tfmodels.errors import RunError
 
-if TYPE_CHECKING:  # importing it loads TensorFlow, which fusing does without
+if TYPE_CHECKING:  # importing it loads TensorFlow, which fusing does not need
     import keras
 
 DPI = 150
@@ -28,7 +28,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def svg(draw: Callable[..., Figure], *args: Any) -> str:
-    """What `draw(*args)` draws, as SVG to embed, lines and text in the colour of the page's."""
+    """Return the figure of `draw(*args)` as SVG to embed, in the colour of the page's text."""
     ink = "#010203"
     colored = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     style: Any = dict.fromkeys(colored, ink)
@@ -64,48 +64,48 @@ def loss_curve(history: Path) -> Figure:
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:
-    wanted = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
+    names = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
     try:
         with path.open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return {key: [float(row[key]) for row in rows] for key in wanted}
+        return {key: [float(row[key]) for row in rows] for key in names}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path} can't be read as a history ({error})") from error
 
 
 def confusion_matrix(matrix: Any, class_names: Any) -> Figure:
-    """Draw a confusion matrix: counts, shaded by the share of the true class (row)."""
+    """Draw a confusion matrix: counts, shaded by their fraction of the true class (row)."""
     counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = 2.5 + 0.62 * len(class_names)
     figure = Figure(figsize=(size, size * 0.9), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(class_names))
     axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, class_names)
     axes.set(xlabel="predicted", ylabel="true")
     for (row, column), count in np.ndenumerate(counts):
-        color = "white" if shares[row, column] > 0.5 else "black"
+        color = "white" if fractions[row, column] > 0.5 else "black"
         axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
-    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    figure.colorbar(image, label="fraction of the true class", shrink=0.8)
     return figure
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Figure:
-    """Draw accuracy over confidence, and how many pictures had it, of (n,) and (n, classes)."""
+    """Draw accuracy and number of images over confidence, from (n,) and (n, classes)."""
     counts, confidence, accuracy = evaluation.reliability(labels, probabilities)
-    there = counts > 0
+    filled = counts > 0
     figure = Figure(figsize=(4.2, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color="grey", lw=0.8, ls="--", label="as confident as right")
-    upper.plot(confidence[there], accuracy[there], marker="o", ms=4, label="this network")
-    upper.set(ylabel="share recognised", xlim=(0, 1), ylim=(0, 1.03))
+    upper.plot([0, 1], [0, 1], color="grey", lw=0.8, ls="--", label="perfect calibration")
+    upper.plot(confidence[filled], accuracy[filled], marker="o", ms=4, label="this network")
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
     upper.grid(alpha=0.3)
     upper.legend(loc="upper left")
     edges = np.linspace(0, 1, len(counts) + 1)
     lower.bar(edges[:-1], counts, width=1 / len(counts), align="edge", alpha=0.7)
-    lower.set(xlabel="confidence", ylabel="pictures", yscale="log")
+    lower.set(xlabel="confidence", ylabel="images", yscale="log")
     return figure
 
 
@@ -118,7 +118,7 @@ COLORS = {
 
 
 def architecture(model: "keras.Model") -> Figure:
-    """Draw a model as a column of its layers: name, kind, output shape, parameters.
+    """Draw the layers of a model as a column: name, kind, output shape, parameters.
 
     Layers of one block (`block1_conv1`, `block1_bn1`, ...) share a frame.
     """

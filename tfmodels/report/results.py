@@ -1,12 +1,12 @@
-"""All that a run shows, made from what it has saved, without the network or the data set."""
+"""Results of a run from its saved predictions, without the network or the data set."""
 
 from pathlib import Path
 
-from tfmodels import plots
 from tfmodels.evaluation import evaluate
+from tfmodels.report import plots
 from tfmodels.report.page import write_report
-from tfmodels.runs.predictions import load_predictions
 from tfmodels.runs.directory import write_json
+from tfmodels.runs.predictions import load_predictions
 
 
 def write_results(run: Path) -> None:

@@ -1,108 +1,193 @@
-"""Figures as tables to read: Markdown, shares in percent."""
+"""Metrics as tables and lines of text, fractions in percent.
+
+Tables for the terminal fit 80 columns.
+"""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
-from tfmodels.evaluation import FIGURES, PROBABILISTIC
+from tfmodels.evaluation import METRICS, PROBABILISTIC
 from tfmodels.runs.directory import read_json
 
-_FIRST, *_OTHERS = FIGURES.values()
-FIGURE_COLUMNS = (_FIRST, "95 % CI", *_OTHERS, *PROBABILISTIC.values())
+_FIRST, *_OTHERS = METRICS.values()
+METRIC_COLUMNS = (_FIRST, "95 % CI", *_OTHERS, *PROBABILISTIC.values())
+# Columns that fit the terminal, with short headings; the others are in files.
+FUSION_COLUMNS = {
+    "": "",
+    "mean class accuracy": "mean class\naccuracy",
+    "95 % CI": "95 % CI",
+    "F1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "NLL": "NLL",
+}
+METHOD_COLUMNS = {
+    "method": "method",
+    "validation (5-fold)": "validation\n(5-fold)",
+    "mean class accuracy": "test",
+    "95 % CI": "95 % CI",
+    "NLL": "NLL",
+    "difference": "difference",
+    "McNemar p": "p",
+}
+WIDEST_NAME = 38  # of a class in the terminal; longer ones are wrapped
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table whose columns are aligned as plain text too."""
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    """Return a Markdown table whose columns are aligned as plain text too."""
+    table: str = tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    return table
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table for the terminal: names on the left, numbers aligned on the right."""
+    others = len(header) - 1
+    table: str = tabulate(
+        rows,
+        header,
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=("left", *["right"] * others),
+        maxcolwidths=[WIDEST_NAME, *[None] * others],
+    )
+    return table
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The same table as comma-separated values."""
+    """Return a table as comma-separated values."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
 
 
 def percent(fraction: float) -> str:
-    """A fraction in percent with two digits."""
+    """Return a fraction in percent with two digits."""
     return f"{100 * fraction:.2f}"
 
 
 def summary(run: Path) -> str:
-    """The test results of a run: per class, most confused pairs, split, and its row of figures."""
+    """Return the test results of a run: per class, most confused pairs, split, and its metrics."""
     test = read_json(run / "metrics.json")["test"]
     split = read_json(run / "config.json")["dataset"]["split"]
-    per_class = markdown_table(
-        ["class", "precision", "recall", "f1", "pictures"],
+    per_class = text_table(
+        ["class", "precision", "recall", "F1", "images"],
         [
             [name, *(percent(row[key]) for key in ("precision", "recall", "f1")), row["support"]]
             for name, row in test["per_class"].items()
         ],
     )
-    row = markdown_table(
-        ["run", *FIGURES.values()], [[run.name, *(percent(test[key]) for key in FIGURES)]]
-    )
-    confused = "; ".join(test["most_confused"]) or "no mistakes"
-    return f"{per_class}\n\nMost confused: {confused}\nSplit: {split}\n\n{row}"
-
-
-def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
-    """What `ensemble.compare` says: confused pairs, a row of figures each, and the verdict."""
-    figures, intervals, rival = (comparison[key] for key in ("figures", "intervals", "rival"))
-    runs = numbered(name for name in figures if name not in ("fusion", "oracle"))
-    table = markdown_table(
-        ["", *FIGURE_COLUMNS],
-        [
-            [runs.get(name, name), *figure_cells(row, intervals[name], name != "oracle")]
-            for name, row in figures.items()
-        ],
-    )
-    confused = (
-        f"Most confused by {name}: {'; '.join(figures[key]['most_confused']) or 'nothing'}"
-        for name, key in ((runs[rival], rival), ("the fusion", "fusion"))
-    )
+    metrics = METRICS | {"accuracy": "accuracy"}
+    lines = [f"{name}: {percent(test[key])} %" for key, name in metrics.items()]
     return "\n".join(
         [
-            table,
+            per_class,
             "",
-            *confused,
-            *([f"Learned on validation: {learned_in_words(learned)}"] if learned else []),
+            f"Most confused: {'; '.join(test['most_confused']) or 'none'}",
+            f"Split: {split}",
             "",
-            f"Mean class accuracy of the fusion, against {runs[rival]} (the best on validation):",
-            comparison["differences"]["fusion"]["in_words"],
-            "",
+            *lines,
         ]
     )
 
 
+def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
+    """Return what `fusion.comparison.compare` found: metrics, confused pairs, and the test."""
+    metrics, intervals, rival = (comparison[key] for key in ("metrics", "intervals", "rival"))
+    runs = numbered(name for name in metrics if name not in ("fusion", "oracle"))
+    rows = [
+        [runs.get(name, name), *metric_cells(row, intervals[name], name != "oracle")]
+        for name, row in metrics.items()
+    ]
+    confused = [
+        f"Most confused by {name}: {'; '.join(metrics[key]['most_confused']) or 'none'}"
+        for name, key in ((runs[rival], rival), ("the fusion", "fusion"))
+    ]
+    return "\n".join(
+        [
+            select_columns(FUSION_COLUMNS, ["", *METRIC_COLUMNS], rows),
+            "",
+            *confused,
+            *([f"Learned on validation: {learned_in_words(learned)}"] if learned else []),
+            "",
+            f"Mean class accuracy of the fusion against {runs[rival]} (the best on validation):",
+            comparison["differences"]["fusion"]["in_words"],
+        ]
+    )
+
+
+def methods_table(
+    comparison: dict[str, Any],
+    validation: Mapping[str, float],
+    learned: Mapping[str, dict[str, Any]],
+) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a table of fusion methods, with their members and the oracle.
+
+    Args:
+        comparison: of the methods with the members, as `fusion.comparison.compare` returns it.
+        validation: mean class accuracy on validation, by method.
+        learned: what each method learned.
+    """
+    header = [
+        *("method", "validation (5-fold)", *METRIC_COLUMNS),
+        *("difference", "95 % CI of difference", "difference from", "McNemar p", "learned"),
+    ]
+    rows = []
+    for name, metrics in comparison["metrics"].items():
+        cells = metric_cells(metrics, comparison["intervals"][name], name != "oracle")
+        if name not in validation:
+            rows.append([name, "", *cells, "", "", "", "", ""])
+            continue
+        difference = comparison["differences"][name]
+        points = 100 * (difference["accuracy"] - difference["rival"])
+        rows.append(
+            [
+                name,
+                percent(validation[name]),
+                *cells,
+                f"{round(points, 2) + 0.0:+.2f}",  # no minus zero
+                f"{100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}",
+                comparison["rival"],
+                f"{difference['p']:.2g}",
+                learned_in_words(learned[name]),
+            ]
+        )
+    return header, rows
+
+
+def select_columns(
+    columns: Mapping[str, str], header: Sequence[str], rows: Iterable[Sequence[str]]
+) -> str:
+    """Return a table for the terminal of some columns, by their name and their short heading."""
+    chosen = [header.index(name) for name in columns]
+    return text_table(list(columns.values()), [[row[i] for i in chosen] for row in rows])
+
+
 def numbered(names: Iterable[str]) -> dict[str, str]:
-    """Short names for runs in tables, by their own: run 1, run 2, ..."""
+    """Return short names for runs in tables: run 1, run 2, ... by their own names."""
     return {name: f"run {number}" for number, name in enumerate(names, 1)}
 
 
 def learned_in_words(learned: dict[str, Any]) -> str:
-    """What a method of fusion learned, such as "weights 0.43, 0.57; temperature 0.9"."""
+    """Return what a fusion method learned, such as "weights 0.43, 0.57; temperature 0.9"."""
     return "; ".join(
         f"{key} {', '.join(f'{number:.3g}' for number in np.atleast_1d(value))}"
         for key, value in learned.items()
     )
 
 
-def figure_cells(
-    figures: dict[str, Any],
+def metric_cells(
+    metrics: dict[str, Any],
     intervals: dict[str, tuple[float, float]],
     of_probabilities: bool = True,
 ) -> list[str]:
-    """The cells of a row of `FIGURE_COLUMNS`."""
-    first, *others = [percent(figures[key]) for key in FIGURES]
+    """Return the cells of a row of `METRIC_COLUMNS`."""
+    first, *others = [percent(metrics[key]) for key in METRICS]
     low, high = intervals["mean_class_accuracy"]
-    probabilistic = [f"{figures[key]:.4f}" if of_probabilities else "" for key in PROBABILISTIC]
-    return [first, f"{percent(low)} to {percent(high)}", *others, *probabilistic]
+    probabilistic = [f"{metrics[key]:.4f}" if of_probabilities else "" for key in PROBABILISTIC]
+    return [first, f"{percent(low)}-{percent(high)}", *others, *probabilistic]
