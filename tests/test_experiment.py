@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.toys import TOY_DATA, TOY_NETWORK, arrays, build
-from tfmodels import cli
+from tfmodels import cli, experiment
 from tfmodels.config import Config
 from tfmodels.data.catalog import DATASETS
 from tfmodels.data.images import ImageData
@@ -60,7 +60,8 @@ def test_an_entry_in_each_catalogue_is_all_that_a_network_and_data_set_need(
     assert "data:    toy 1, 3 classes; images: 60 train, 30 val, 30 test\n" in err
     assert "network: toy, " in err
     assert f"run:     {path}\n" in err
-    assert max(map(len, (out + err).splitlines())) <= 80
+    lines = [line for line in (out + err).splitlines() if str(tmp_path) not in line]
+    assert max(map(len, lines)) <= 80
     config = read_json(path / "config.json")
     assert config["dataset"]["class_names"] == ["red", "green", "blue"]
     assert config["settings"]["model"] == "toy"
@@ -92,7 +93,7 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
     )
     config = Config(epochs=30, lr=0.3, batch_size=15)
     path = run(config, data=data, model=model, out=tmp_path)
-    assert path.name == "mine_linear_batch-size15_epochs30_lr0.3_seed0"
+    assert path.name == "mine_linear_epochs30_batch-size15_lr0.3_seed0"
     settings = read_json(path / "config.json")["settings"]
     assert (settings["data"], settings["model"]) == ("mine", "linear")
     images = splits[2][0]
@@ -107,16 +108,13 @@ def test_a_model_that_does_not_fit_the_data_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("trainable", ["all", "head", "head-then-all"])
 @pytest.mark.parametrize(
-    "changes",
+    ("trainable", "changes"),
     [
-        {},
-        {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "clip_norm": 1.0},
-        {"optimizer": "adamw", "ema": 0.9, "label_smoothing": 0.1, "class_weights": True},
-        {"precision": "mixed_bfloat16", "early_stopping": 1},
+        ("all", {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "clip_norm": 1.0}),
+        ("head", {"precision": "mixed_bfloat16", "early_stopping": 1}),
+        ("head-then-all", {"ema": 0.9, "label_smoothing": 0.1, "class_weights": True}),
     ],
-    ids=["study", "sgd", "adamw", "bfloat16"],
 )
 def test_every_kind_of_training_is_repeatable(
     tmp_path: Path, weights: str, tf_test: Any, trainable: str, changes: dict[str, Any]
@@ -165,11 +163,16 @@ def test_training_further_from_a_run_has_another_order(
     assert seeds[0] != seeds[1] == seeds[2]
 
 
-def test_a_failure_before_the_first_epoch_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="`lr=1e"):
-        run(Config(data="toy", lr=1e30, epochs=1), out=tmp_path / "runs")
-    left = list((tmp_path / "runs").iterdir())
-    assert [path.name for path in left] in ([], ["toy_toy_epochs1_lr1e-30_seed0.incomplete"])
+def test_a_failure_before_the_first_epoch_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RunError("no memory")
+
+    monkeypatch.setattr(experiment, "train", fail)
+    with pytest.raises(RunError, match="no memory"):
+        run(Config(data="toy"), out=tmp_path / "runs")
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_errors_in_python_speak_of_parameters(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def fill_training(
         experiment = import_quietly("tfmodels.experiment")
         run = experiment.run(config, out=args.out, name=path.name, overwrite=args.overwrite)
         print(import_quietly("tfmodels.report.tables").summary(run))
+        print(f"report: {run / 'report.html'}")
 
     parser.set_defaults(command=command, parser=parser)
 
@@ -232,6 +233,7 @@ def fill_fusing(parser: argparse.ArgumentParser) -> None:
         if args.name is not None:
             path = run_path(args.out, args.name)
         print(combine.run_fusion(members, args.method, args.calibrate, path, args.overwrite))
+        print(f"report: {path / 'report.html'}")
 
     parser.set_defaults(command=command, parser=parser)
 

@@ -168,12 +168,12 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
         f"{description['model']['parameters']:,} parameters, {start}",
         "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
         f"{settings['precision']}, Keras on {description['backend']}",
-        "run": path,
     }
     for name, value in [*lines.items(), *(("note", note) for note in data.notes)]:
         text = f"{name + ':':<9}{value}"
         wrapped = textwrap.fill(text, 79, subsequent_indent=9 * " ", break_long_words=False)
         print(wrapped, file=sys.stderr)
+    print(f"{'run:':<9}{path}", file=sys.stderr)
 
 
 def _start(config: Config) -> int:

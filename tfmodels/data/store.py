@@ -1,4 +1,4 @@
-"""Decoded images of one size, kept once per data set in a file that is read by index.
+"""Decoded images of one size, or their features, kept in a file that is read by index.
 
 The file is mapped to memory, so it takes no memory of the process' own and all runs share it.
 It lies in `cache_dir()/images`, in a folder that is named after the data set and the key of its
@@ -30,7 +30,7 @@ class Examples:
     """Some images and what is known of them.
 
     Attributes:
-        images: (n, height, width, 3) uint8.
+        images: (n, height, width, 3) uint8, or their features (n, size) float32.
         ids: (n,) str.
         labels: (n,) int64.
         parts: (n,) str, the part of the source that an example is from.
@@ -64,8 +64,9 @@ class _DamagedError(Exception):
 def open_store(
     name: str,
     key: str,
-    shape: tuple[int, int, int, int],
+    shape: tuple[int, ...],
     decode: Callable[[], Iterator[Examples]],
+    dtype: type = np.uint8,
 ) -> Store:
     """Open the decoded images of a data set, decoding them first if they aren't there.
 
@@ -74,6 +75,7 @@ def open_store(
         key: a hash of its source: another key is another file.
         shape: of all images.
         decode: returns all examples in batches.
+        dtype: of the images.
 
     Raises:
         OSError: the file can't be written; the disk is full, for example.
@@ -90,7 +92,9 @@ def open_store(
             pass
         except _DamagedError:
             print(f"{path} is damaged: the images are decoded again", file=sys.stderr)
-        _write(path, name, shape, decode)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        _check_space(folder, size)
+        _write(path, name, shape, decode())
         return _read(path)
 
 
@@ -98,38 +102,35 @@ def _read(path: Path) -> Store:
     try:
         with np.load(path / "examples.npz") as file:
             ids, labels, parts = (file[key] for key in ("ids", "labels", "parts"))
-            shape, recorded = file["shape"].tolist(), file["sha256"].item()
+            shape, dtype = tuple(file["shape"].tolist()), file["dtype"].item()
+            recorded = file["sha256"].item()
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _DamagedError from error
     with open(path / "images", "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != recorded:
             raise _DamagedError
-    images = np.asarray(np.memmap(path / "images", np.uint8, "r", shape=tuple(shape)))
+    images = np.asarray(np.memmap(path / "images", dtype, "r", shape=shape))
     checksum = hashlib.sha256("\n".join([recorded, *ids]).encode()).hexdigest()
     return Store(images, ids, labels, parts, checksum)
 
 
 def _write(
-    path: Path,
-    name: str,
-    shape: tuple[int, int, int, int],
-    decode: Callable[[], Iterator[Examples]],
+    path: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]
 ) -> None:
     part = path.with_name(f"{path.name}.part")
     for leftover in (path, part):
         if leftover.exists():
             shutil.rmtree(leftover)
-    _check_space(path.parent, math.prod(shape))
     part.mkdir()
     try:
-        _write_examples(part, name, shape, decode())
+        _write_examples(part, name, shape, batches)
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_examples(
-    folder: Path, name: str, shape: tuple[int, int, int, int], batches: Iterator[Examples]
+    folder: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]
 ) -> None:
     digest = hashlib.sha256()
     ids, labels, parts = [], [], []
@@ -137,8 +138,7 @@ def _write_examples(
         # Not written through a map: a full disk would end the process by a signal.
         open(folder / "images", "wb") as file,
         tqdm(
-            desc=f"decoding {name}", total=shape[0], unit=" images", file=sys.stderr, ncols=79,
-            leave=False,
+            desc=name, total=shape[0], unit=" images", ncols=79, leave=False, disable=None
         ) as progress,
     ):  # fmt: skip
         for batch in batches:
@@ -151,6 +151,7 @@ def _write_examples(
             progress.update(len(batch.ids))
     np.savez(
         folder / "examples.npz",
+        dtype=batch.images.dtype.str,
         ids=np.concatenate(ids),
         labels=np.concatenate(labels),
         parts=np.concatenate(parts),

@@ -95,7 +95,8 @@ def fit(
         loss=build_loss(config),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    augment = data.augment if config.augment else None
+    # Features aren't images, so only the whole model learns from varied ones.
+    augment = data.augment if config.augment and network is whole else None
     history = network.fit(
         training_batches(data.train, config.batch_size, seed, config.epochs, augment=augment),
         validation_data=evaluation_batches(data.val),
@@ -119,7 +120,8 @@ def fit(
 def predict(network: keras.Model, split: Split, name: str = "predict") -> np.ndarray:
     """Return class probabilities (n, classes) float32 of a split, in its order."""
     batches = evaluation_batches(split)
-    progress = tqdm(batches, name, ncols=79, leave=False, unit="batch", disable=None)
+    options = {"ncols": 79, "leave": False, "unit": "batch", "disable": None}
+    progress = tqdm(batches.as_numpy_iterator(), name, len(batches), **options)
     return np.concatenate([network.predict_on_batch(images) for images, _ in progress])
 
 
