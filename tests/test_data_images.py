@@ -1,158 +1,116 @@
-import inspect
-import os
-import re
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from tfmodels.data import loading, sample
-from tfmodels.errors import RunError, UsageError
-
-DRAWN = sample.CIFAR_SAMPLE
-REAL = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-SHARED = Path(__file__).parents[2] / "shared" / "tfds"
-
-
-def percents(slices):
-    """The set of percents that a TFDS slice expression names."""
-    spans = re.findall(r"train\[(\d+)%:(\d+)%\]", slices)
-    assert "+".join(f"train[{a}%:{b}%]" for a, b in spans) == slices
-    listed = [percent for a, b in spans for percent in range(int(a), int(b))]
-    assert len(set(listed)) == len(listed)
-    return set(listed)
+from tfmodels.config import Config
+from tfmodels.data.augmentation import crop_and_flip, turn_shift_brighten
+from tfmodels.data.catalog import load_data
+from tfmodels.data.images import Arrays, ImageData, Selected, Split
+from tfmodels.errors import UsageError
+from tfmodels.recipes import configure
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_train_and_validation_are_disjoint_and_complete(seed):
-    train, val = map(percents, loading.split_train(seed))
-    assert len(val) == loading.VALIDATION_PERCENT
-    assert not train & val
-    assert train | val == set(range(100))
+def arrays(n: int, seed: int = 0, size: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    images = np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    return images, np.arange(n) % 2
 
 
-def test_the_split_follows_from_the_seed():
-    assert loading.split_train(3) == loading.split_train(3)
-    assert len({loading.split_train(seed) for seed in range(20)}) == 20
+def data(**changes: Any) -> ImageData:
+    arguments = {
+        "train": arrays(20), "val": arrays(6, 1), "test": arrays(8, 2), "class_names": ["a", "b"],
+    }  # fmt: skip
+    return ImageData.from_arrays(**(arguments | changes))
 
 
-def test_splits_of_the_sample(sample_dir):
-    data = loading.load_data("sample", sample_dir, seed=0)
-    assert (len(data.train), len(data.val), len(data.test)) == (4500, 500, 1000)
-    assert data.class_names == tuple(sample.SHAPES)
-    ids = [set(split.ids) for split in (data.train, data.val, data.test)]
-    assert len(set.union(*ids)) == 6000
-    drawn = {key: e for split in DRAWN.sizes for key, e in sample.examples(DRAWN, split)}
-    images, labels = next(iter(data.val.dataset.batch(500)))
-    np.testing.assert_array_equal(labels, data.val.labels)
-    for i in (0, 250, 499):
-        np.testing.assert_array_equal(images[i], drawn[data.val.ids[i]]["image"])
-        assert labels[i] == drawn[data.val.ids[i]]["label"]
-    again = loading.load_data("sample", sample_dir, seed=0)
-    np.testing.assert_array_equal(again.train.ids, data.train.ids)
-    other = loading.load_data("sample", sample_dir, seed=1)
-    assert set(other.val.ids) != set(data.val.ids)
-    np.testing.assert_array_equal(other.test.ids, data.test.ids)
+def test_selected_images_are_those_of_their_rows(tf_test: Any) -> None:
+    images, labels = arrays(10)
+    split = Split(images, np.arange(10).astype(str), labels).select(np.array([7, 2, 5]))
+    assert isinstance(split.images, Selected)
+    assert len(split) == 3
+    assert split.ids.tolist() == ["7", "2", "5"]
+    assert split.labels.tolist() == [1, 0, 1]
+    tf_test.assertAllEqual(split.images[np.array([2, 0])], images[[5, 7]])
+    again = split.select(np.array([1]))
+    tf_test.assertAllEqual(again.images[np.array([0])], images[[2]])
 
 
-def test_limit_takes_the_first_training_examples_only(sample_dir, sample_data):
-    whole = loading.load_data("sample", sample_dir, seed=0)
-    np.testing.assert_array_equal(sample_data.train.ids, whole.train.ids[:320])
-    np.testing.assert_array_equal(sample_data.val.ids, whole.val.ids)
-    with pytest.raises(UsageError, match="--limit is 4501: .* has 4500 examples"):
-        loading.load_data("sample", sample_dir, limit=4501)
+def test_arrays_become_image_data(tf_test: Any) -> None:
+    result = data()
+    tf_test.assertAllEqual(result.val.images[np.arange(6)], arrays(6, 1)[0])
+    assert result.test.labels.tolist() == [0, 1] * 4
+    assert result.test.labels.dtype == np.int64
+    assert result.train.ids.tolist()[::19] == ["train-00000", "train-00019"]
+    assert result.class_names == ("a", "b")
+    assert result.image_shape == (4, 4, 3)
+    assert (result.name, result.augment) == ("arrays", crop_and_flip)
+    other = data(name="mine", augment=turn_shift_brighten)
+    assert (other.name, other.augment) == ("mine", turn_shift_brighten)
 
 
-def test_an_unknown_data_set_is_refused():
-    with pytest.raises(UsageError, match=r"'mnist' is unknown.*cifar10 or sample"):
-        loading.load_data("mnist")
+def test_the_checksum_is_of_images_and_ids() -> None:
+    images, labels = arrays(20)
+    assert data().checksum == data(train=(images.copy(), 1 - labels)).checksum
+    assert data().checksum != data(train=(images, labels, np.arange(20).astype(str))).checksum
+    images[19, 3, 3, 2] ^= 1
+    assert data().checksum != data(train=(images, labels)).checksum
 
 
-@pytest.fixture
-def copied(sample_dir, tmp_path):
-    """A copy of the prepared sample that may be damaged, and its training shard."""
-    shutil.copytree(sample_dir / DRAWN.name, tmp_path / DRAWN.name)
-    (shard,) = (tmp_path / DRAWN.name / DRAWN.version).glob("*train.tfrecord*")
-    return tmp_path, shard
+IMAGES, LABELS = arrays(4)
 
 
-def test_a_truncated_shard_is_found_before_training(copied):
-    folder, shard = copied
-    os.truncate(shard, shard.stat().st_size // 2)
-    with pytest.raises(RunError, match="is damaged .*truncated record .*delete the data set"):
-        loading.load_data("sample", folder)
+@pytest.mark.parametrize(
+    ("val", "message"),
+    [
+        ((IMAGES,), r"`val` must be \(images, labels\)"),
+        ((IMAGES / 255, LABELS), r"`val` has images \(4, 4, 4, 3\) float64: .* uint8"),
+        ((IMAGES[..., 0], LABELS), r"`val` has images \(4, 4, 4\) uint8: .*height, width, 3"),
+        ((IMAGES[:0], LABELS[:0]), r"`val` has images \(0, 4, 4, 3\)"),
+        ((IMAGES[:, :3], LABELS), r"several shapes: train \(4, 4, 3\), val \(3, 4, 3\)"),
+        ((IMAGES, LABELS[:3]), r"`val` has labels \(3,\) int64: they must be \(4,\)"),
+        ((IMAGES, LABELS / 1), r"labels \(4,\) float64: .* integers"),
+        ((IMAGES, LABELS * 2), "labels from 0 to 2: they must be from 0 to 1"),
+        ((IMAGES, LABELS - 1), "labels from -1 to 0"),
+        ((IMAGES, LABELS, np.arange(4)), r"ids \(4,\) int64: they must be \(4,\) of str"),
+        ((IMAGES, LABELS, np.array(["x"] * 4)), "ids occur more than once: x"),
+        ((IMAGES, LABELS, [f"train-0000{i}" for i in range(4)]), "more than once: train-00000, "),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(val: Arrays, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        data(val=val)
 
 
-def test_a_shard_with_flipped_bits_is_found_before_training(copied):
-    folder, shard = copied
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    shard.write_bytes(content)
-    with pytest.raises(RunError, match="is damaged"):
-        loading.load_data("sample", folder)
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], "ab", [1, 2]])
+def test_class_names_that_do_not_fit_are_refused(names: Any) -> None:
+    with pytest.raises(UsageError, match="`class_names` is .* different names"):
+        data(class_names=names)
 
 
-def test_a_shard_cut_between_two_examples_is_found_too(copied):
-    folder, shard = copied
-    records = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
-    with tf.io.TFRecordWriter(str(shard)) as writer:
-        for record in records[:-7]:
-            writer.write(record)
-    with pytest.raises(RunError, match="is damaged"):
-        loading.load_data("sample", folder)
+def test_limit_takes_at_most_as_many_images_of_each_split_by_the_seed(tf_test: Any) -> None:
+    whole = data()
+    few = whole.limited(7, seed=0)
+    assert (len(few.train), len(few.val), len(few.test)) == (7, 6, 7)
+    for part in ("train", "val", "test"):
+        before, after = getattr(whole, part), getattr(few, part)
+        rows = np.flatnonzero(np.isin(before.ids, after.ids))
+        assert after.ids.tolist() == before.ids[rows].tolist()  # order is kept
+        tf_test.assertAllEqual(after.labels, before.labels[rows])
+        tf_test.assertAllEqual(after.images[np.arange(len(rows))], before.images[rows])
+    assert few.train.ids.tolist() == whole.limited(7, seed=0).train.ids.tolist()
+    assert few.train.ids.tolist() != whole.limited(7, seed=1).train.ids.tolist()
+    assert whole.limited(None, seed=0) is whole
+    assert len(whole.limited(20, seed=0).train) == 20
 
 
-def test_a_missing_shard_and_broken_metadata_are_named(copied):
-    folder, shard = copied
-    shard.unlink()
-    with pytest.raises(RunError, match=str(folder)):
-        loading.load_data("sample", folder)
-    (shard.parent / "dataset_info.json").write_text("{")
-    with pytest.raises(RunError, match=str(folder)):
-        loading.load_data("sample", folder)
+def test_a_limit_beyond_the_training_split_is_refused(sample_dir: Path) -> None:
+    config = configure(data="sample", data_dir=str(sample_dir), limit=4501)
+    message = "`limit` is 4501: the training split of sample has 4500 images"
+    with pytest.raises(UsageError, match=message):
+        load_data(config)
 
 
-def test_data_that_cannot_be_downloaded_says_how_to_get_it(tmp_path, monkeypatch):
-    # A proxy that refuses every connection: no network, on any machine.
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-        monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
-    for name in ("no_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    with pytest.raises(RunError) as caught:
-        loading.load_data("cifar10", tmp_path)
-    message = str(caught.value)
-    for words in (str(tmp_path), "--data-dir", "--data sample", "network"):
-        assert words in message
-    assert not list(tmp_path.glob("cifar10/*"))
-
-
-def test_the_number_of_download_tries_is_still_where_we_set_it():
-    assert isinstance(loading.downloader.MAX_RETRIES, int)
-    assert "MAX_RETRIES" in inspect.getsource(loading.downloader._open_with_requests)
-
-
-def test_a_shard_without_permission_is_not_called_damaged(copied, monkeypatch):
-    # Root may read anything, so the system's answer is replaced, not the file's mode.
-    def denied(*args, **kwargs):
-        raise tf.errors.PermissionDeniedError(None, None, "denied")
-
-    monkeypatch.setattr(loading.tfds, "as_numpy", denied)
-    with pytest.raises(PermissionError) as caught:
-        loading.load_data("sample", copied[0])
-    assert caught.value.filename.startswith(str(copied[0]))
-
-
-def test_the_real_cifar10():
-    info = Path("cifar10") / "3.0.2" / "dataset_info.json"
-    folder = next((folder for folder in (REAL, SHARED) if (folder / info).exists()), None)
-    if folder is None:
-        pytest.skip("CIFAR-10 is not prepared on this machine")
-    data = loading.load_data("cifar10", folder, seed=0)
-    assert (len(data.train), len(data.val), len(data.test)) == (45000, 5000, 10000)
-    assert data.class_names[3] == "cat"
-    assert np.bincount(data.test.labels).tolist() == [1000] * 10
-    assert len({*data.train.ids, *data.val.ids, *data.test.ids}) == 60000
+def test_a_folder_is_that_of_its_config(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`data` is 'cifar10': it must be the folder"):
+        ImageData.from_folder(tmp_path, Config())

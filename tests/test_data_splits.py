@@ -5,8 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import Answers
 from tfmodels.data import splits
-from tfmodels.data.splits import check_split, random_split, read_lists
+from tfmodels.data.splits import (
+    check_split,
+    group_split,
+    named_split,
+    random_split,
+    read_lists,
+    stratified_split,
+)
 from tfmodels.errors import RunError, UsageError
 
 NAMES = [f"River_{i}.jpg" for i in range(27_000)]
@@ -14,7 +22,7 @@ CLASSES = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b", "b3": "b"}
 GOOD = {"train": ["a1", "b1"], "val": ["a2", "b2"], "test": ["a3", "b3"]}
 
 
-def test_the_studys_sizes_disjoint_and_complete():
+def test_the_studys_sizes_disjoint_and_complete() -> None:
     split = random_split(NAMES, seed=0)
     assert {part: len(names) for part, names in split.items()} == {
         "train": 17_280, "val": 4_320, "test": 5_400,
@@ -22,32 +30,84 @@ def test_the_studys_sizes_disjoint_and_complete():
     assert sorted(name for names in split.values() for name in names) == sorted(NAMES)
 
 
-def test_the_order_of_the_pictures_does_not_matter_and_the_seed_does():
+def test_the_order_of_the_images_does_not_matter_and_the_seed_does() -> None:
     shuffled = np.random.default_rng(1).permutation(NAMES).tolist()
     assert random_split(shuffled, seed=3) == random_split(NAMES, seed=3)
     assert set(random_split(NAMES, seed=4)["test"]) != set(random_split(NAMES, seed=3)["test"])
+    classes = {name: "even" if hash(name) % 2 else "odd" for name in shuffled}
+    ordered = {name: classes[name] for name in NAMES}
+    assert stratified_split(classes, seed=3) == stratified_split(ordered, seed=3)
+    assert stratified_split(classes, seed=3) != stratified_split(classes, seed=4)
+    assert group_split(shuffled, "0", seed=3) == group_split(NAMES, "0", seed=3)
+    assert group_split(NAMES, "0", seed=3) != group_split(NAMES, "0", seed=4)
+
+
+def test_within_each_class_small_classes_are_in_every_split() -> None:
+    classes = {f"{label}/{i}": label for label, n in (("many", 100), ("few", 5)) for i in range(n)}
+    split = stratified_split(classes, seed=0)
+    counts = {
+        part: [sum(classes[name] == label for name in names) for label in ("many", "few")]
+        for part, names in split.items()
+    }
+    assert counts == {"train": [64, 3], "val": [16, 1], "test": [20, 1]}
+    assert sorted(name for names in split.values() for name in names) == sorted(classes)
+    two = stratified_split(classes, seed=0, parts=("train", "val"))
+    assert {part: len(names) for part, names in two.items()} == {"train": 84, "val": 21}
+
+
+def test_groups_stay_together_and_reach_the_shares() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"{label}/film{rng.integers(60)}_{i}.jpg" for label in "ab" for i in range(500)]
+    for seed in range(5):
+        split = group_split(names, "_", seed)
+        films = [{name[2:].split("_")[0] for name in split[part]} for part in splits.SPLITS]
+        assert len(set.union(*films)) == sum(map(len, films)) == 60
+        assert sorted(name for part in splits.SPLITS for name in split[part]) == sorted(names)
+        shares = [len(split[part]) / 1000 for part in splits.SPLITS]
+        assert max(abs(np.subtract(shares, (0.64, 0.16, 0.20)))) < 0.02
+
+
+def test_the_first_separator_counts_in_the_file_name() -> None:
+    names = [f"a_b/{start}__{i}__.jpg" for start in "xyz" for i in range(9)]
+    split = group_split(names, "__", seed=0)  # three groups: one for each split
+    assert [len({name[:5] for name in split[part]}) for part in splits.SPLITS] == [1, 1, 1]
+    assert list(map(len, split.values())) == [9, 9, 9]
+
+
+def test_a_name_without_the_separator_is_a_group_of_its_own() -> None:
+    split = group_split([f"{label}_/y.jpg" for label in range(100)], "_", seed=0)
+    assert [len(split[part]) for part in splits.SPLITS] == [64, 16, 20]
+
+
+def test_groups_that_cannot_be_split_are_refused() -> None:
+    classes = {f"{label}/{label}_{i}.jpg": label for label in "abc" for i in range(9)}
+    message = "`split_scheme=group:_`: train has no image of ., .$"
+    with pytest.raises(UsageError, match=message):
+        named_split("group:_", classes, seed=1)
 
 
 @pytest.mark.parametrize(
     ("part", "names", "message"),
     [
-        ("val", ["a2", "b2", "c9"], "val names unknown pictures: c9"),
+        ("val", ["a2", "b2", "c9"], "val names unknown images: c9"),
         ("test", ["a1", "b3"], "test and train share a1"),
-        ("train", ["a1", "a1", "b1"], "train names a picture twice"),
-        ("test", ["a3"], "test has no picture of b"),
+        ("train", ["a1", "a1", "b1"], "train names an image twice"),
+        ("test", ["a3"], "test has no image of b"),
     ],
 )
-def test_lists_that_cannot_be_right_are_refused(part, names, message):
+def test_lists_that_do_not_fit_are_refused(part: str, names: list[str], message: str) -> None:
     check_split(GOOD, CLASSES, "lists")
     with pytest.raises(UsageError, match=f"lists: {message}"):
         check_split(GOOD | {part: names}, CLASSES, "lists")
 
 
-def test_lists_are_read_with_and_without_a_last_newline(tmp_path):
+def test_lists_are_read_with_and_without_a_last_newline(tmp_path: Path) -> None:
     paths = [tmp_path / f"{part}.txt" for part in GOOD]
     for path, names in zip(paths, GOOD.values(), strict=True):
         path.write_text("\n".join(names) + ("\n" if "a1" in names else ""))
     assert read_lists(paths) == GOOD
+    paths[0].write_text("a/one name.jpg\r\n\r\n a/other.jpg \r\n")
+    assert read_lists(paths)["train"] == ["a/one name.jpg", "a/other.jpg"]
     paths[1].unlink()
     with pytest.raises(UsageError, match=r"val\.txt can't be read"):
         read_lists(paths)
@@ -57,15 +117,17 @@ SHARED = Path(__file__).parents[2] / "shared" / "splits"
 
 
 @pytest.fixture
-def published(loopback, tmp_path, monkeypatch):
-    """A published split of GOOD on a loopback server; gives its answers."""
+def published(
+    loopback: tuple[Answers, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Answers:
+    """A published split of GOOD on a loopback server; returns its answers."""
     answers, url = loopback
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    checksums = [
+    train, val, test = (
         hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest() for names in GOOD.values()
-    ]
-    files = tuple(f"{part}-list.txt" for part in GOOD)
-    lists = splits.Published(url, files, tuple(checksums))
+    )
+    files = ("train-list.txt", "val-list.txt", "test-list.txt")
+    lists = splits.Published(url, files, (train, val, test))
     monkeypatch.setitem(splits.PUBLISHED, "spatial", lists)
     for file, names in zip(files, GOOD.values(), strict=True):
         text = "\n".join(reversed(names)).encode()  # order doesn't matter
@@ -73,31 +135,33 @@ def published(loopback, tmp_path, monkeypatch):
     return answers
 
 
-def test_published_lists_are_downloaded_once(published):
+def test_published_lists_are_downloaded_once(published: Answers) -> None:
     for _ in range(2):
-        parts = splits.named_split("spatial", CLASSES, seed=0)
+        parts = named_split("spatial", CLASSES, seed=0)
         assert {part: sorted(names) for part, names in parts.items()} == GOOD
         published.clear()
 
 
-def test_published_lists_that_were_changed_are_refused(published):
+def test_published_lists_that_were_changed_are_refused(published: Answers) -> None:
     published["/val-list.txt"] = (200, 5, b"a2\na3")
     with pytest.raises(RunError, match=r"val-list\.txt is not the list that was published"):
-        splits.named_split("spatial", CLASSES, seed=0)
+        named_split("spatial", CLASSES, seed=0)
 
 
-def test_a_list_that_cannot_be_downloaded_can_be_put_in_place(published, tmp_path):
+def test_a_list_that_cannot_be_downloaded_can_be_put_in_place(
+    published: Answers, tmp_path: Path
+) -> None:
     answer = published.pop("/test-list.txt")
     with pytest.raises(RunError, match="test-list.txt could not be downloaded .*404") as caught:
-        splits.named_split("spatial", CLASSES, seed=0)
+        named_split("spatial", CLASSES, seed=0)
     folder = tmp_path / "tfmodels" / "splits"
     assert f"put it into {folder}" in str(caught.value)
     (folder / "test-list.txt").write_bytes(answer[2])
-    assert set(splits.named_split("spatial", CLASSES, seed=0)) == set(GOOD)
+    assert set(named_split("spatial", CLASSES, seed=0)) == set(GOOD)
 
 
 @pytest.mark.parametrize("name", ["spatial", "google"])
-def test_the_real_lists(name, tmp_path, monkeypatch):
+def test_the_real_lists(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not SHARED.exists():
         pytest.skip("no published lists on this machine")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -106,14 +170,15 @@ def test_the_real_lists(name, tmp_path, monkeypatch):
     (folder / "eurosat-test.sorted.txt").rename(folder / "eurosat-test.txt")
     names = [name for path in folder.glob("eurosat-[tv]*.txt") for name in path.read_text().split()]
     classes = {name: name.split("_")[0] for name in names}
-    parts = splits.named_split(name, classes, seed=0)
+    parts = named_split(name, classes, seed=0)
     assert [len(parts[part]) for part in splits.SPLITS] == [16_200, 5_400, 5_400]
 
 
-def test_a_split_that_leaks_says_so():
-    warning = "neighbouring tiles fall on both sides"
+def test_a_split_that_leaks_says_so() -> None:
+    warning = "neighbouring tiles fall into different splits"
     assert warning in splits.describe_split("random", 0, leaks=True)
     assert warning in splits.describe_split("google", 0, leaks=True)
     assert splits.describe_split("random", 7, leaks=False) == "random, seed 7"
     assert "kept apart" in splits.describe_split("spatial", 0, leaks=True)
-    assert "/lists" in splits.describe_split(Path("/lists"), 0, leaks=True)
+    assert "/lists" in splits.describe_split("/lists", 0, leaks=True)
+    assert "agree before '-', seed 3" in splits.describe_split("group:-", 3, leaks=False)

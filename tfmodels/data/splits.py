@@ -170,7 +170,7 @@ def group_split(names: Sequence[str], separator: str, seed: int) -> Lists:
         separator: file names that agree before its first occurrence are one group, in whatever
             folders they are; a file name without it is a group of its own.
         seed: of the order in which groups are assigned, each to the split that most images are
-            missing from.
+            missing from, but the last ones to a split that would stay empty.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in sorted(names):
@@ -179,8 +179,10 @@ def group_split(names: Sequence[str], separator: str, seed: int) -> Lists:
     members = list(groups.values())
     splits: Lists = {part: [] for part in SPLITS}
     missing = {part: share * len(names) for part, share in SHARES.items()}
-    for index in np.random.default_rng(seed).permutation(len(members)):
-        part = max(missing, key=missing.__getitem__)
+    for done, index in enumerate(np.random.default_rng(seed).permutation(len(members))):
+        empty = [part for part in SPLITS if not splits[part]]
+        only_empty = len(empty) == len(members) - done
+        part = max(empty if only_empty else SPLITS, key=missing.__getitem__)
         splits[part] += members[index]
         missing[part] -= len(members[index])
     return splits
