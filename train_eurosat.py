@@ -1,4 +1,4 @@
-"""Train AlexNet or MobileNetV2 on EuroSAT. README.md says what it needs and what it leaves behind."""
+"""Train a network on EuroSAT. README.md says what it needs and what it leaves behind."""
 
 import sys
 

@@ -122,7 +122,8 @@ def random_probabilities() -> Callable[..., np.ndarray]:
 
     def make(n: int, classes: int, seed: int = 0) -> np.ndarray:
         values = np.random.default_rng(seed).random((n, classes))
-        return (values / values.sum(axis=1, keepdims=True)).astype("float32")
+        probabilities: np.ndarray = values / values.sum(axis=1, keepdims=True)
+        return probabilities.astype("float32")
 
     return make
 

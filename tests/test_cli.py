@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from tfmodels import __version__, cli
 from tfmodels.config import Config, flag, kind
 from tfmodels.errors import RunError, UsageError
-from tfmodels.recipes import configure
+from tfmodels.recipes import RECIPES, configure
 
 
 def training_parser(**options: Any) -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def test_flags_and_settings_have_the_same_defaults(asked: list[Any], tmp_path: P
 
 
 def test_every_flag_reaches_its_setting(asked: list[Any], tmp_path: Path) -> None:
-    values = {
+    values: dict[str, Any] = {
         "data": "eurosat", "data_dir": str(tmp_path), "split_scheme": "spatial", "limit": 7,
         "augment": True, "model": "alexnet", "weights": "none", "image_size": 99, "epochs": 12,
         "batch_size": 3, "optimizer": "sgd", "lr": 0.1, "schedule": "cosine", "step_size": 4,
@@ -72,9 +72,7 @@ def test_settings_that_need_files(asked: list[Any], tmp_path: Path) -> None:
     weights.write_text("")
     line = ["--weights", str(weights), "--train", "head", "--data", str(tmp_path)]
     assert cli.main(["train", *line, "--skip-damaged", "--out", str(tmp_path)]) == 0
-    expected = Config(
-        data=str(tmp_path), weights=str(weights), trainable="head", skip_damaged=True
-    )
+    expected = Config(data=str(tmp_path), weights=str(weights), trainable="head", skip_damaged=True)
     assert asked[0][0] == expected
 
 
@@ -92,16 +90,14 @@ def test_each_script_has_a_sample_of_its_own(asked: list[Any], tmp_path: Path) -
 def test_flags_override_a_recipe(
     asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cli.RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.1})
+    monkeypatch.setitem(RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.1})
     line = ["--recipe", "quick", "--epochs", "3", "--out", str(tmp_path)]
     assert cli.train_cifar(line) == 0
     assert asked[0][0] == configure("quick", epochs=3)
 
 
 @pytest.mark.parametrize("name", ["lr", "epochs", "no-step-decay", "schedule", "name"])
-def test_table1_refuses_what_it_sets_itself(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_table1_refuses_what_it_sets_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     values = {"lr": ["0.1"], "epochs": ["3"], "schedule": ["step"], "name": ["x"]}
     assert cli.train_cifar(["--table1", f"--{name}", *values.get(name, [])]) == 2
     word = "schedule" if name == "no-step-decay" else name

@@ -78,8 +78,9 @@ def test_the_same_from_python(tmp_path: Path, tf_test: Any) -> None:
 
 
 def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
-    splits = [arrays(n, seed) for seed, n in enumerate((60, 30, 30))]
-    data = ImageData.from_arrays(*splits, ("red", "green", "blue"), name="mine")
+    names = ("red", "green", "blue")
+    test = arrays(30, 2)
+    data = ImageData.from_arrays(arrays(60, 0), arrays(30, 1), test, names, name="mine")
     keras.utils.set_random_seed(0)
     layers = keras.layers
     model = keras.Sequential(
@@ -96,8 +97,8 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
     assert path.name == "mine_linear_epochs30_batch-size15_lr0.3_seed0"
     settings = read_json(path / "config.json")["settings"]
     assert (settings["data"], settings["model"]) == ("mine", "linear")
-    images = splits[2][0]
-    tf_test.assertAllClose(probabilities(path), model.predict(images, verbose=0), atol=1e-6)
+    expected = model.predict(test[0], verbose=0)
+    tf_test.assertAllClose(probabilities(path), expected, atol=1e-6)
     assert read_json(path / "metrics.json")["test"]["accuracy"] > 0.9
 
 
@@ -149,12 +150,13 @@ def test_training_further_from_a_run_has_another_order(
     from tfmodels.data import pipeline
 
     seeds: list[tuple[int, ...]] = []
-    order = pipeline.epoch_order
-    monkeypatch.setattr(
-        pipeline,
-        "epoch_order",
-        lambda n, seed, epoch: seeds.append((*seed, epoch)) or order(n, seed, epoch),
-    )
+    original = pipeline.epoch_order
+
+    def epoch_order(n: int, seed: tuple[int, ...], epoch: int) -> np.ndarray:
+        seeds.append((*seed, epoch))
+        return original(n, seed, epoch)
+
+    monkeypatch.setattr(pipeline, "epoch_order", epoch_order)
     first = run(Config(data="toy", epochs=1), out=tmp_path, name="first")
     second = Config(data="toy", epochs=1, weights=str(first / "model.keras"))
     run(second, out=tmp_path, name="second")

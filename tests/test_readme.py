@@ -1,55 +1,84 @@
 """What the README promises is so."""
 
+import argparse
+import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tfmodels import cli
-from tfmodels.config import ARCHITECTURES
+from tfmodels.config import Config, flag, kind
+from tfmodels.data.catalog import DATASETS, FOLDER, SPLIT_FOLDER
+from tfmodels.models.catalog import NETWORKS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FLAGS = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
 
 
-def test_every_flag_is_listed_with_its_default():
-    rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
-    parsers = [cli.training_parser(part) for part in (cli.CIFAR, cli.EUROSAT)]
-    parsers.append(cli.fusing_parser())
-    actions = [action for parser in parsers for action in parser._actions if action.option_strings]
-    assert set(rows) == {action.option_strings[-1] for action in actions}
-    for action in actions:
-        flag = action.option_strings[-1]
-        if isinstance(action.default, int | float) and not isinstance(action.default, bool):
-            assert rows[flag] == str(action.default)
+def options() -> list[argparse.Action]:
+    parsers = []
+    for fill, values in (
+        (cli.fill_training, {"table": cli.TABLE1}),
+        (cli.fill_training, {"table": cli.TABLE3}),
+        (cli.fill_fusing, {}),
+    ):
+        parser = argparse.ArgumentParser()
+        fill(parser, **values)
+        parsers.append(parser)
+    return [action for parser in parsers for action in parser._actions if action.option_strings]
 
 
-def test_every_module_is_listed():
+def test_every_flag_is_listed() -> None:
+    assert set(FLAGS) == {action.option_strings[-1] for action in options()}
+
+
+def test_every_default_is_listed() -> None:
+    for field in dataclasses.fields(Config):
+        if kind(field) is not bool and field.default is not None and field.name != "data":
+            assert FLAGS[flag(field.name)] == str(field.default)
+
+
+def test_every_network_is_listed_with_its_image_sizes() -> None:
+    for name, spec in NETWORKS.items():
+        row = next(line for line in README.splitlines() if re.match(rf"\| .*`{name}`.*\| ", line))
+        assert f"| {spec.image_size}, {spec.smallest} |" in row
+
+
+def test_every_data_set_is_listed_with_its_split_schemes() -> None:
+    for name in DATASETS:
+        assert re.search(rf"^\| .*`{name}`", README, re.MULTILINE)
+    for spec in (*DATASETS.values(), FOLDER, SPLIT_FOLDER):
+        for scheme in spec.split_schemes:
+            assert f"`{scheme}`" in README
+
+
+def test_every_module_is_listed() -> None:
     modules = {
         str(path.relative_to(ROOT / "tfmodels").with_suffix("")).replace("/", ".")
         for path in (ROOT / "tfmodels").rglob("*.py")
-        if path.name != "__init__.py"
+        if not path.name.startswith("__")
     }
     table = README[README.index("| module of `tfmodels`") :]
-    assert (
-        set(re.findall(r"`([a-z0-9_.]+)`", table[: table.index("\n\n")])) - {"tfmodels"} == modules
-    )
+    named = set(re.findall(r"`([a-z0-9_.]+)`", table[: table.index("\n\n")]))
+    assert named - {"tfmodels"} == modules
 
 
-def test_the_five_lines_of_python_work(sample_dir, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(sample_dir.parent))
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len([line for line in block.splitlines() if line]) == 5
-    exec(compile(block, "README.md", "exec"), {})
-    assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
+def test_the_lines_of_python_work(
+    cache: Path, sample_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    first = blocks[0].replace('data="sample"', f'data="sample", data_dir={str(sample_dir)!r}')
+    exec(compile(first, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1].lower() == "<!doctype html>"
+    exec(compile(blocks[1], "README.md", "exec"), {})
+    assert (tmp_path / "runs" / "own" / "report.html").exists()
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_links_lead_somewhere(link):
+def test_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
-
-
-def test_every_networks_image_size_is_named():
-    row = next(line for line in README.splitlines() if line.startswith("| `--image-size`"))
-    for name, known in ARCHITECTURES.items():
-        assert re.search(rf"{known.image_size} for [^,|]*`{name}`", row)
-        assert f"{known.smallest} for `{name}`" in README

@@ -38,5 +38,5 @@ def arrays(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def load(config: Config) -> ImageData:
     """Load 60 training, 30 validation and 30 test images in three classes."""
     names = ("red", "green", "blue")
-    splits = [arrays(n, seed) for seed, n in enumerate((60, 30, 30), start=3 * config.seed)]
-    return ImageData.from_arrays(*splits, names, "toy").limited(config.limit, config.seed)
+    train, val, test = (arrays(n, 3 * config.seed + i) for i, n in enumerate((60, 30, 30)))
+    return ImageData.from_arrays(train, val, test, names, "toy").limited(config.limit, config.seed)

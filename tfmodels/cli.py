@@ -319,7 +319,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 
 
 def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
-    word = argument.split("=")[0]
+    word = argument.split("=", maxsplit=1)[0]
     flags = [option for action in parser._actions for option in action.option_strings]
     close = difflib.get_close_matches(word, flags, n=1, cutoff=0.75)
     hint = f": did you mean {close[0]}?" if close else ""

@@ -1,4 +1,4 @@
-"""What happens around each epoch: learning rate, history, kept models, and a line on the terminal."""
+"""What happens around each epoch: learning rate, history, kept models, a line of progress."""
 
 import csv
 import sys

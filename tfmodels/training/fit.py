@@ -142,7 +142,10 @@ def _callbacks(
     if config.early_stopping:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_accuracy", mode="max", patience=config.early_stopping, restore_best_weights=True
+                "val_accuracy",
+                mode="max",
+                patience=config.early_stopping,
+                restore_best_weights=True,
             )
         )
     if directory is not None:

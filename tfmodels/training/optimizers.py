@@ -27,7 +27,9 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Op
     return kinds[config.optimizer](epsilon=1e-8, **options)  # PyTorch's epsilon
 
 
-def _cosine(config: Config, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+def _cosine(
+    config: Config, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     warmup = config.warmup_epochs * steps_per_epoch
     steps = config.epochs * steps_per_epoch - warmup
     if not warmup:
