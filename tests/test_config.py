@@ -172,13 +172,14 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.keras"
     text.write_text("text")
     missing = str(tmp_path / "missing")
-    for values, message in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"archive": str(text), "data": "eurosat"}, "`archive` .*text.keras is not a zip file"),
         ({"archive": missing, "data": "eurosat"}, "`archive` .*missing is not a zip file"),
         ({"weights": missing + ".keras"}, "none, imagenet or a readable file"),
         ({"data_dir": str(text)}, "`data_dir` .*text.keras is not a readable folder"),
         ({"data_dir": missing}, "`data_dir` .*missing is not a readable folder"),
-    ):
+    )
+    for values, message in wrong:
         config = Config(**values)
         with pytest.raises(UsageError, match=message):
             config.check_files()

@@ -38,9 +38,7 @@ def test_order_is_that_of_seed_and_epoch(split: Split, tf_test: Any) -> None:
 @pytest.mark.parametrize("first_step", [1, 4, 6])
 def test_it_can_begin_at_any_step(split: Split, tf_test: Any, first_step: int) -> None:
     whole = training_batches(split, 16, [0], epochs=2, augment=crop_and_flip)
-    rest = training_batches(
-        split, 16, [0], epochs=2, first_step=first_step, augment=crop_and_flip
-    )
+    rest = training_batches(split, 16, [0], epochs=2, first_step=first_step, augment=crop_and_flip)
     assert len(rest) == 8 - first_step
     for ours, theirs in zip(rest, whole.skip(first_step), strict=True):
         tf_test.assertAllEqual(ours[0], theirs[0])
@@ -62,9 +60,7 @@ def test_evaluation_keeps_images_and_order(split: Split, tf_test: Any) -> None:
         tf_test.assertAllEqual(labels, np.arange(50))
 
 
-def test_augmentation_follows_from_seed_epoch_and_image_alone(
-    split: Split, tf_test: Any
-) -> None:
+def test_augmentation_follows_from_seed_epoch_and_image_alone(split: Split, tf_test: Any) -> None:
     def varied(batch_size: int, seed: int, epochs: int) -> np.ndarray:
         batches = training_batches(split, batch_size, [seed], epochs, augment=crop_and_flip)
         images, labels = join(batches)

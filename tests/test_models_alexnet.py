@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ from tfmodels.models.weights.setting import set_weights
 from tfmodels.models.weights.torch_checkpoint import read_checkpoint
 
 # torchvision.models.alexnet().features and .classifier, layer by layer.
-FEATURES = [
+FEATURES: list[tuple[Any, ...]] = [
     ("conv", 3, 64, 11, 4, 2),
     ("pool",),
     ("conv", 64, 192, 5, 1, 2),
@@ -25,15 +27,15 @@ FEATURES = [
 
 
 @pytest.fixture(scope="module")
-def torch_alexnet():
+def torch_alexnet() -> Any:
     """torchvision's AlexNet with ten classes, written with PyTorch alone."""
     torch = pytest.importorskip("torch")
     nn = torch.nn
 
-    class AlexNet(nn.Module):
-        def __init__(self):
+    class AlexNet(nn.Module):  # type: ignore[name-defined]
+        def __init__(self) -> None:
             super().__init__()
-            features = []
+            features: list[Any] = []
             for kind, *sizes in FEATURES:
                 if kind == "conv":
                     features += [nn.Conv2d(*sizes), nn.ReLU()]
@@ -51,20 +53,22 @@ def torch_alexnet():
                 nn.Linear(4096, 10),
             )
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
     torch.manual_seed(0)
     model = AlexNet().eval()
-    for weights in model.parameters():  # from PyTorch's own start nothing of the input is left
+    for weights in model.parameters():  # with PyTorch's default, activations shrink to nothing
         if weights.ndim > 1:
             nn.init.kaiming_uniform_(weights, nonlinearity="relu")
     return model
 
 
 @pytest.fixture(scope="module")
-def converted(torch_alexnet, tmp_path_factory):
-    """Its weights as ours, through a checkpoint that PyTorch wrote."""
+def converted(
+    torch_alexnet: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, np.ndarray]:
+    """Its weights, converted from a checkpoint that PyTorch wrote."""
     import torch
 
     path = tmp_path_factory.mktemp("torch") / "alexnet.pth"
@@ -73,7 +77,9 @@ def converted(torch_alexnet, tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", [63, 64, 96, 128, 224])
-def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, converted, size):
+def test_alexnet_equals_pytorch_through_a_converted_checkpoint(
+    torch_alexnet: Any, converted: dict[str, np.ndarray], size: int, tf_test: Any
+) -> None:
     import torch
 
     model = alexnet((size, size, 3), 10, size)
@@ -84,25 +90,25 @@ def test_alexnet_equals_pytorch_through_a_converted_checkpoint(torch_alexnet, co
     with torch.no_grad():
         expected = torch_alexnet(torch.tensor(normalized, dtype=torch.float32)).numpy()
     logits = keras.Model(model.input, model.get_layer("logits").output)
-    np.testing.assert_allclose(logits.predict(pixels, verbose=0), expected, atol=1e-4)
+    tf_test.assertAllClose(logits.predict(pixels, verbose=0), expected, rtol=0, atol=1e-4)
 
 
-def test_signals_neither_fade_nor_grow_from_the_start():
+def test_initial_activations_neither_vanish_nor_explode() -> None:
     model = alexnet((96, 96, 3), 10, 96)
-    seen = [model.get_layer(name).output for name in ("normalize", "conv5_relu", "dense2_relu")]
+    outputs = [model.get_layer(name).output for name in ("normalize", "conv5_relu", "dense2_relu")]
     pixels = np.random.default_rng(0).integers(0, 256, (8, 96, 96, 3))
-    start, middle, end = (float(np.std(x)) for x in keras.Model(model.input, seen)(pixels))
+    start, middle, end = (float(np.std(x)) for x in keras.Model(model.input, outputs)(pixels))
     assert start / 10 < middle < 10 * start
     assert start / 10 < end < 10 * start
 
 
-def test_alexnets_parameters():
-    # torchvision's 61,100,840 for 1,000 classes, and Keras' Normalization has none to learn.
+def test_alexnets_parameters() -> None:
+    # torchvision's 61,100,840 for 1,000 classes; Keras' Normalization has no trainable ones.
     model = alexnet((224, 224, 3), 1000, 224)
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 61_100_840
 
 
-def test_bvlc_alexnets_maps_and_parameters():
+def test_bvlc_alexnets_maps_and_parameters() -> None:
     model = alexnet_bvlc((227, 227, 3), 1000, 227)
     shapes = {
         name: model.get_layer(name).output.shape[1:]
@@ -119,7 +125,7 @@ def test_bvlc_alexnets_maps_and_parameters():
     assert model.count_params() == 60_965_224  # Caffe's bvlc_alexnet
 
 
-def test_grouped_convolution_equals_split_convolve_concatenate():
+def test_grouped_convolution_equals_split_convolve_concatenate(tf_test: Any) -> None:
     layer = alexnet_bvlc((67, 67, 3), 10, 67).get_layer("conv2")
     x = np.random.default_rng(0).normal(size=(2, 9, 9, 96)).astype("float32")
     halves = [
@@ -128,18 +134,22 @@ def test_grouped_convolution_equals_split_convolve_concatenate():
         )
         for i in (0, 1)
     ]
-    np.testing.assert_allclose(layer(x), tf.concat(halves, -1) + layer.bias, atol=1e-5)
+    tf_test.assertAllClose(layer(x), tf.concat(halves, -1) + layer.bias, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("build", "smallest"), [(alexnet, 63), (alexnet_bvlc, 67)])
-def test_the_smallest_size_works_and_the_next_is_refused(build, smallest):
+def test_the_smallest_size_works_and_the_next_is_refused(
+    build: Callable[..., keras.Model], smallest: int
+) -> None:
     model = build((64, 64, 3), 3, smallest)
     assert model.output.shape == (None, 3)
-    with pytest.raises(UsageError, match=f"a whole number from {smallest} up"):
+    with pytest.raises(
+        UsageError, match=f"`image_size` is {smallest - 1}: .* a whole number from {smallest} up"
+    ):
         build((64, 64, 3), 3, smallest - 1)
 
 
-def test_grouped_convolutions_learn_on_a_cpu():
+def test_grouped_convolutions_learn_on_a_cpu() -> None:
     model = alexnet_bvlc((67, 67, 3), 3, 67)
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
     before = np.array(model.get_layer("conv2").kernel)

@@ -1,43 +1,110 @@
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
 from tfmodels.errors import UsageError
-from tfmodels.models.mobilenet import mobilenetv2
+from tfmodels.models.backbones import APPLICATIONS, imagenet_weights, mobilenetv2
+from tfmodels.models.catalog import build
+from tfmodels.models.weights.setting import named_weights
 
 
-@pytest.fixture(scope="module")
-def model():
-    keras.utils.set_random_seed(0)
-    return mobilenetv2((64, 64, 3), 10, 64)
+@pytest.mark.parametrize(
+    ("network", "parameters", "features"),
+    [
+        ("mobilenetv2", 2_257_984, 1280),
+        ("mobilenetv3-small", 939_120, 576),
+        ("resnet50v2", 23_564_800, 2048),
+        ("efficientnetv2-b0", 5_919_312, 1280),
+        ("convnext-tiny", 27_820_128, 768),
+    ],
+)
+def test_parameters(network: str, parameters: int, features: int) -> None:
+    model = build(network, (64, 64, 3), 10, 64)
+    # Those of keras.applications without the classifier.
+    assert model.get_layer(network).count_params() == parameters
+    assert model.count_params() == parameters + features * 10 + 10
 
 
-def test_parameters(model):
-    # keras.applications: 2,257,984 without the classifier.
-    assert model.get_layer("mobilenetv2").count_params() == 2_257_984
-    assert model.count_params() == 2_257_984 + 1280 * 10 + 10
+@pytest.mark.parametrize(
+    ("network", "module"),
+    [
+        ("mobilenetv2", keras.applications.mobilenet_v2),
+        ("resnet50v2", keras.applications.resnet_v2),
+    ],
+)
+def test_pixels_are_scaled_as_keras_applications_does(
+    tf_test: Any, network: str, module: Any
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
+    rescale = build(network, (32, 32, 3), 3, 32).get_layer("rescale")
+    tf_test.assertAllClose(rescale(pixels), module.preprocess_input(pixels.copy()), atol=1e-6)
 
 
-def test_preprocessing_is_keras_applications_own(model):
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("float32")
-    expected = keras.applications.mobilenet_v2.preprocess_input(pixels.copy())
-    np.testing.assert_allclose(model.get_layer("rescale")(pixels), expected, atol=1e-6)
+@pytest.mark.parametrize("network", ["mobilenetv3-small", "efficientnetv2-b0", "convnext-tiny"])
+def test_the_other_backbones_take_raw_pixels(network: str) -> None:
+    backbone = build(network, (32, 32, 3), 3, 32).get_layer(network)
+    first = backbone.layers[1]
+    assert isinstance(first, keras.layers.Rescaling | keras.layers.Normalization)
+    scaled = np.array(first(np.array([[[[0.0, 0.0, 0.0], [255.0, 255.0, 255.0]]]])))
+    assert np.ptp(scaled) <= 5
 
 
-def test_batch_norms_follow_a_short_run_also_after_saving(model, tmp_path):
+@pytest.mark.parametrize("network", APPLICATIONS)
+def test_batch_norms_follow_short_runs_also_after_saving(network: str, tmp_path: Path) -> None:
+    model = build(network, (32, 32, 3), 3, 32)
     model.save(tmp_path / "model.keras")
-    for network in (model, keras.models.load_model(tmp_path / "model.keras")):
-        norms = [
-            layer
-            for layer in network.get_layer("mobilenetv2").layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
-        assert len(norms) == 52
-        assert {layer.momentum for layer in norms} == {0.9}
+    counts = []
+    for one in (model, keras.models.load_model(tmp_path / "model.keras")):
+        layers = one.get_layer(network).layers
+        norms = [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+        assert {layer.momentum for layer in norms} <= {0.9}
+        counts.append(len(norms))
+    assert counts[0] == counts[1]
+    assert bool(counts[0]) == (network != "convnext-tiny")
+    if network == "mobilenetv2":
+        assert counts[0] == 52
 
 
-def test_it_takes_pictures_of_another_size_and_the_smallest_itself():
+def test_images_are_scaled_and_the_smallest_size_works() -> None:
     model = mobilenetv2((64, 64, 3), 3, 32)
     assert model.get_layer("mobilenetv2").output.shape == (None, 1, 1, 1280)
     with pytest.raises(UsageError, match="a whole number from 32 up"):
         mobilenetv2((64, 64, 3), 3, 31)
+
+
+@pytest.mark.parametrize("network", APPLICATIONS)
+def test_imagenet_weights_are_those_that_keras_downloads(
+    tf_test: Any, monkeypatch: pytest.MonkeyPatch, network: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build(network, (32, 32, 3), 3, 64)
+    application = getattr(keras.applications, APPLICATIONS[network])
+    downloaded = []
+
+    def pretrained(weights: str, **kwargs: Any) -> keras.Model:
+        """Stand in for Keras' download, with random numbers."""
+        assert weights == "imagenet"
+        print("Downloading")
+        made = application(weights=None, **kwargs)
+        rng = np.random.default_rng(0)
+        made.set_weights([rng.random(w.shape, "float32") for w in made.get_weights()])
+        downloaded.append(made)
+        return made
+
+    monkeypatch.setattr(keras.applications, APPLICATIONS[network], pretrained)
+    arrays = imagenet_weights(model)
+    assert capsys.readouterr().out == ""
+    assert downloaded[0].input_shape == (None, 64, 64, 3)
+    assert set(arrays) == set(named_weights(model)) - {"logits/kernel", "logits/bias"}
+    model.get_layer(network).set_weights(downloaded[0].get_weights())
+    for name, values in named_weights(model).items():
+        if not name.startswith("logits"):
+            tf_test.assertAllEqual(arrays[name], values)
+
+
+@pytest.mark.parametrize("network", APPLICATIONS)
+def test_weights_have_names_of_their_own(network: str) -> None:
+    model = build(network, (32, 32, 3), 3, 32)
+    assert len(named_weights(model)) == len(model.weights)

@@ -1,4 +1,6 @@
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from tfmodels.models.alexnet import alexnet_bvlc
 from tfmodels.models.weights.alexnet import from_torchvision, read_bvlc
 from tfmodels.models.weights.setting import set_weights
 
+Layers = dict[str, list[np.ndarray]]
 
-def test_torchvisions_layouts():
+
+def test_torchvisions_layouts(tf_test: Any) -> None:
     state = {
         "features.3.weight": np.arange(192 * 64 * 5 * 5).reshape(192, 64, 5, 5),
         "classifier.1.weight": np.arange(2 * 9216).reshape(2, 9216),
@@ -22,14 +26,14 @@ def test_torchvisions_layouts():
     # Input (row 1, column 2, channel 3) of ours is input (channel 3, row 1, column 2) of theirs.
     ours, theirs = (1 * 6 + 2) * 256 + 3, (3 * 6 + 1) * 6 + 2
     assert arrays["dense1/kernel"][ours, 1] == state["classifier.1.weight"][1, theirs]
-    np.testing.assert_array_equal(arrays["dense2/kernel"], state["classifier.4.weight"].T)
+    tf_test.assertAllEqual(arrays["dense2/kernel"], state["classifier.4.weight"].T)
     assert set(arrays) == {
         "conv2/kernel", "dense1/kernel", "dense2/kernel", "dense2/bias", "unknown",
     }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def bvlc():
+def bvlc() -> Layers:
     """A dictionary in the layout of bvlc_alexnet.npy, and of its shapes."""
     rng = np.random.default_rng(0)
     shapes = {
@@ -48,8 +52,8 @@ def bvlc():
     }
 
 
-@pytest.mark.parametrize("protocol", [2, 4])  # 2 is how the file that is passed around was made
-def test_bvlc_alexnets_layout(bvlc, tmp_path, protocol):
+@pytest.mark.parametrize("protocol", [2, 4])  # the published file has 2
+def test_bvlc_alexnets_layout(bvlc: Layers, tmp_path: Path, protocol: int, tf_test: Any) -> None:
     path = tmp_path / "bvlc_alexnet.npy"
     with path.open("wb") as file:
         header = {"descr": "|O", "fortran_order": False, "shape": ()}
@@ -58,23 +62,25 @@ def test_bvlc_alexnets_layout(bvlc, tmp_path, protocol):
     model = alexnet_bvlc(image_size=227)
     set_weights(model, read_bvlc(path), path)
     blue_green_red = np.array(model.get_layer("conv1").kernel)[:, :, ::-1]
-    np.testing.assert_array_equal(blue_green_red, bvlc["conv1"][0])
+    tf_test.assertAllEqual(blue_green_red, bvlc["conv1"][0])
     for ours, theirs in (("conv4", "conv4"), ("dense1", "fc6"), ("dense2", "fc7")):
-        np.testing.assert_array_equal(model.get_layer(ours).kernel, bvlc[theirs][0])
-        np.testing.assert_array_equal(model.get_layer(ours).bias, bvlc[theirs][1])
+        tf_test.assertAllEqual(model.get_layer(ours).kernel, bvlc[theirs][0])
+        tf_test.assertAllEqual(model.get_layer(ours).bias, bvlc[theirs][1])
 
 
-def test_numpys_own_file_is_read_too(bvlc, tmp_path):
+def test_numpys_own_file_is_read_too(bvlc: Layers, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array({"conv1": bvlc["conv1"]}, dtype=object), allow_pickle=True)
     assert set(read_bvlc(tmp_path / "x.npy")) == {"conv1/kernel", "conv1/bias"}
 
 
 class Attack:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return print, ("this must never be seen",)
 
 
-def test_a_pickled_attack_is_refused(tmp_path, capsys):
+def test_a_pickled_attack_is_refused_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     np.save(tmp_path / "x.npy", np.array({"conv1": Attack()}, dtype=object), allow_pickle=True)
     with pytest.raises(RunError, match="wants to import builtins.print: refused"):
         read_bvlc(tmp_path / "x.npy")
@@ -82,7 +88,7 @@ def test_a_pickled_attack_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"no npy", None])
-def test_a_file_that_is_something_else_is_refused(tmp_path, content):
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.npy"
     if content is None:
         np.save(path, np.zeros(3))
@@ -90,3 +96,33 @@ def test_a_file_that_is_something_else_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy"):
         read_bvlc(path)
+
+
+class ForgedType:
+    """A dtype whose state, given to NumPy, makes it read the file's bytes as pointers."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 63)
+        return np.dtype, ("V8", False, True), state
+
+
+class ForgedArray:
+    def __reduce__(self) -> tuple[Any, ...]:
+        rebuild = np.zeros(1).__reduce__()[0]
+        state = (1, (1,), ForgedType(), False, b"\x41" * 8)
+        return rebuild, (np.ndarray, (0,), b"b"), state
+
+
+def test_a_forged_type_never_reaches_numpy(tmp_path: Path) -> None:
+    layers = {"conv1": [ForgedArray(), ForgedArray()]}
+    np.save(tmp_path / "x.npy", np.array(layers, dtype=object), allow_pickle=True)
+    with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy .*an array of"):
+        read_bvlc(tmp_path / "x.npy")
+
+
+def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
+    kernel = np.array([1, "x"], dtype=object)
+    layers = np.array({"conv1": [kernel, kernel]}, dtype=object)
+    np.save(tmp_path / "x.npy", layers, allow_pickle=True)
+    with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy"):
+        read_bvlc(tmp_path / "x.npy")

@@ -1,27 +1,23 @@
 import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from tfmodels.download import cache_dir
 from tfmodels.errors import RunError, UsageError
-from tfmodels.models.alexnet import alexnet, alexnet_bvlc
-from tfmodels.models.mobilenet import mobilenetv2
-from tfmodels.models.weights import loading
+from tfmodels.models import catalog
+from tfmodels.models.weights import alexnet
+from tfmodels.models.weights.loading import load_weights
+from tfmodels.models.weights.setting import named_weights
 
 SHARED = Path(__file__).parents[2] / "shared" / "weights"
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "tfmodels"
-
-
 SHAPES = {
     "features.0": (64, 3, 11, 11),
     "features.3": (192, 64, 5, 5),
@@ -32,11 +28,23 @@ SHAPES = {
     "classifier.4": (4096, 4096),
     "classifier.6": (1000, 4096),
 }
+State = dict[str, np.ndarray]
+Loopback = tuple[dict[str, tuple[int, int, bytes]], str]
+
+
+def build(network: str, image_size: int, classes: int = 3) -> keras.Model:
+    return catalog.build(network, (64, 64, 3), classes, image_size)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return cache_dir() / "weights"
 
 
 @pytest.fixture(scope="module")
-def state():
-    """torchvision's AlexNet for ImageNet: its names and shapes, other numbers."""
+def state() -> State:
+    """Names and shapes of torchvision's AlexNet for ImageNet, with random numbers."""
     rng = np.random.default_rng(0)
     tensors = {}
     for name, shape in SHAPES.items():
@@ -45,145 +53,266 @@ def state():
     return tensors
 
 
-def check(model, state):
-    """That the model has these weights, but for the classifier."""
-    conv2 = np.array(model.get_layer("conv2").kernel)
-    np.testing.assert_array_equal(conv2, state["features.3.weight"].transpose(2, 3, 1, 0))
-    dense2 = np.array(model.get_layer("dense2").kernel)
-    np.testing.assert_array_equal(dense2, state["classifier.4.weight"].T)
-    rows = state["classifier.1.weight"].reshape(4096, 256, 6, 6)
-    # Unit 7, from row 2, column 3, channel 5.
-    dense1 = np.array(model.get_layer("dense1").kernel).reshape(6, 6, 256, 4096)
-    assert dense1[2, 3, 5, 7] == rows[7, 5, 2, 3]
+@pytest.fixture
+def check(tf_test: Any) -> Callable[[keras.Model, State], None]:
+    """A function that checks that a model has these weights but for the classifier's."""
+
+    def check(model: keras.Model, state: State) -> None:
+        conv2 = state["features.3.weight"].transpose(2, 3, 1, 0)
+        tf_test.assertAllEqual(model.get_layer("conv2").kernel, conv2)
+        tf_test.assertAllEqual(model.get_layer("dense2").kernel, state["classifier.4.weight"].T)
+        rows = state["classifier.1.weight"].reshape(4096, 256, 6, 6)
+        # Unit 7, from row 2, column 3, channel 5.
+        dense1 = np.array(model.get_layer("dense1").kernel).reshape(6, 6, 256, 4096)
+        assert dense1[2, 3, 5, 7] == rows[7, 5, 2, 3]
+
+    return check
 
 
-def test_torchvisions_alexnet_is_downloaded_once_and_kept_as_a_keras_file(
-    loopback, cache, state, tmp_path, monkeypatch
-):
+def test_torchvisions_alexnet_is_downloaded_once_and_kept(
+    loopback: Loopback,
+    empty_cache: Path,
+    state: State,
+    check: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch = pytest.importorskip("torch")
     tensors = {name: torch.from_numpy(value) for name, value in state.items()}
     torch.save(tensors, tmp_path / "alexnet.pth")
     content = (tmp_path / "alexnet.pth").read_bytes()
     answers, url = loopback
     answers["/alexnet.pth"] = (200, len(content), content)
-    monkeypatch.setattr(loading, "TORCHVISION", f"{url}/alexnet.pth")
-    monkeypatch.setattr(loading, "TORCHVISION_SHA256", hashlib.sha256(content).hexdigest())
-    model = alexnet()
-    loading.load_weights(model, "imagenet")
+    monkeypatch.setattr(alexnet, "TORCHVISION_URL", f"{url}/alexnet.pth")
+    monkeypatch.setattr(alexnet, "TORCHVISION_SHA256", hashlib.sha256(content).hexdigest())
+    model = build("alexnet", 63, classes=10)
+    load_weights(model, "alexnet", "imagenet")
     check(model, state)
     assert model.output.shape == (None, 10)
     del answers["/alexnet.pth"]
-    (kept,) = (cache / "weights").iterdir()
-    assert kept.name == "alexnet-owt-7be5be79.weights.h5"
-    again = alexnet()
-    loading.load_weights(again, "imagenet")
+    (kept,) = empty_cache.iterdir()
+    assert kept.name == "alexnet.pth"
+    again = build("alexnet", 63)
+    load_weights(again, "alexnet", "imagenet")
     check(again, state)
 
 
-@pytest.mark.parametrize("answer", [(404, 0, b""), (200, 9, b"truncated"[:4]), (200, 3, b"abc")])
-def test_a_download_that_fails_leaves_nothing(loopback, cache, monkeypatch, answer):
+@pytest.mark.parametrize("answer", [(404, 0, b""), (200, 9, b"trun"), (200, 3, b"abc")])
+def test_a_download_that_fails_leaves_nothing(
+    loopback: Loopback,
+    empty_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, int, bytes],
+) -> None:
     answers, url = loopback
     answers["/alexnet.pth"] = answer
-    monkeypatch.setattr(loading, "TORCHVISION", f"{url}/alexnet.pth")
-    with pytest.raises(RunError, match=r"404|broke|broken|has the checksum"):
-        loading.load_weights(alexnet(), "imagenet")
-    assert not list((cache / "weights").iterdir())
+    monkeypatch.setattr(alexnet, "TORCHVISION_URL", f"{url}/alexnet.pth")
+    with pytest.raises(RunError, match="ImageNet weights of alexnet could not be downloaded"):
+        load_weights(build("alexnet", 63), "alexnet", "imagenet")
+    assert not empty_cache.exists() or not list(empty_cache.iterdir())
 
 
-def test_mobilenets_download_sets_the_backbone_only(monkeypatch):
-    application = keras.applications.MobileNetV2
-    made = []
+def test_a_download_of_keras_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build("mobilenetv2", 32)
 
-    def pretrained(weights, **kwargs):
-        if weights == "imagenet":  # what Keras downloads, with numbers of our own
-            made.append(application(weights=None, **kwargs))
-            rng = np.random.default_rng(0)
-            made[0].set_weights([rng.random(w.shape, "float32") for w in made[0].get_weights()])
-            return made[0]
-        return application(weights=weights, **kwargs)
+    def fail(**_: Any) -> None:
+        raise Exception("URL fetch\nfailure")
 
-    monkeypatch.setattr(keras.applications, "MobileNetV2", pretrained)
-    model = mobilenetv2(image_size=64)
-    loading.load_weights(model, "imagenet")
-    assert made[0].input_shape == (None, 64, 64, 3)
-    ours = model.get_layer("mobilenetv2").get_weights()
-    for one, other in zip(ours, made[0].get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    monkeypatch.setattr(keras.applications, "MobileNetV2", fail)
+    with pytest.raises(RunError, match=r"could not be downloaded \(.*URL fetch failure.*`weights`"):
+        load_weights(model, "mobilenetv2", "imagenet")
 
 
-def test_mobilenets_download_that_fails_says_what_to_do(monkeypatch):
-    application = keras.applications.MobileNetV2
+def test_a_network_without_a_download_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="`weights=imagenet` has no download for vgg"):
+        load_weights(build("vgg", 8), "vgg", "imagenet")
 
-    def fails(weights, **kwargs):
-        if weights == "imagenet":
-            raise Exception("URL fetch failure")
-        return application(weights=weights, **kwargs)
 
-    monkeypatch.setattr(keras.applications, "MobileNetV2", fails)
-    with pytest.raises(RunError, match="URL fetch failure.*--weights"):
-        loading.load_weights(mobilenetv2(image_size=64), "imagenet")
+def test_none_changes_nothing(tf_test: Any) -> None:
+    model = build("vgg", 8)
+    before = model.get_weights()
+    load_weights(model, "vgg", "none")
+    for weight, value in zip(model.get_weights(), before, strict=True):
+        tf_test.assertAllEqual(weight, value)
 
 
 @pytest.mark.parametrize("names", ["torchvision's", "ours"])
 @pytest.mark.parametrize("ending", ["safetensors", "npz"])
-def test_files_with_torchvisions_names_or_ours(state, tmp_path, ending, names):
+def test_files_with_torchvisions_names_or_ours(
+    state: State, check: Callable[..., None], tmp_path: Path, ending: str, names: str
+) -> None:
     path = tmp_path / f"x.{ending}"
-    arrays = state if names == "torchvision's" else loading.from_torchvision(state)
+    arrays = state if names == "torchvision's" else alexnet.from_torchvision(state)
     arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    safetensors.numpy.save_file(arrays, path) if ending != "npz" else np.savez(path, **arrays)
-    model = alexnet()
-    loading.load_weights(model, str(path))
+    if ending == "npz":
+        np.savez(path, allow_pickle=False, **arrays)
+    else:
+        safetensors.numpy.save_file(arrays, path)
+    model = build("alexnet", 63)
+    load_weights(model, "alexnet", str(path))
     check(model, state)
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "npz", "npy", "pth", "weights.h5"])
-@pytest.mark.parametrize("content", [b"", b"damaged" * 100])
-def test_a_damaged_file_is_refused_by_name(tmp_path, ending, content):
+@pytest.mark.parametrize(
+    ("network", "endings"),
+    [
+        ("vgg", ".weights.h5, .keras"),
+        ("alexnet-bvlc", ".weights.h5, .keras, .npy, .npz"),
+    ],
+)
+def test_a_file_of_another_format_is_refused_with_what_is_read(
+    network: str, endings: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=rf"x\.pth: a file for {network} .* one of {endings}$"):
+        load_weights(build(network, 67), network, str(tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize("network", ["mobilenetv2", "vgg"])
+@pytest.mark.parametrize("ending", ["weights.h5", "keras"])
+def test_a_run_on_other_classes_gives_all_but_its_classifier(
+    network: str, ending: str, tmp_path: Path, tf_test: Any
+) -> None:
+    path = tmp_path / f"model.{ending}"
+    trained = build(network, 32, classes=10)
+    trained.compile("adam", "sparse_categorical_crossentropy")
+    trained.optimizer.build(trained.trainable_variables)
+    trained.save(path) if ending == "keras" else trained.save_weights(path)
+    model = build(network, 32, classes=3)
+    classifier = np.array(model.get_layer("logits").kernel)
+    load_weights(model, network, str(path))
+    expected = named_weights(trained)
+    for name, value in named_weights(model).items():
+        if not name.startswith("logits/"):
+            tf_test.assertAllEqual(value, expected[name])
+    tf_test.assertAllEqual(model.get_layer("logits").kernel, classifier)
+
+
+@pytest.mark.parametrize(
+    ("network", "other", "size"),
+    [
+        ("mobilenetv2", "alexnet-bvlc", 67),
+        ("vgg", "mobilenetv2", 32),
+    ],
+)
+def test_a_file_of_another_network_is_refused_and_nothing_is_set(
+    network: str, other: str, size: int, tmp_path: Path, tf_test: Any
+) -> None:
+    path = tmp_path / "x.weights.h5"
+    build(other, size).save_weights(path)
+    model = build(network, size)
+    before = model.get_weights()
+    with pytest.raises(RunError, match=r"x\.weights\.h5 doesn't fit .*no match for: .* more$"):
+        load_weights(model, network, str(path))
+    for weight, value in zip(model.get_weights(), before, strict=True):
+        tf_test.assertAllEqual(weight, value)
+
+
+def test_a_file_for_another_image_size_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "x.weights.h5"
+    build("vgg", 8).save_weights(path)
+    with pytest.raises(RunError, match="no match for: dense1/kernel; .* use the `image_size`"):
+        load_weights(build("vgg", 16), "vgg", str(path))
+    model = build("alexnet-bvlc", 67)
+    arrays = named_weights(model) | {"dense1/kernel": np.zeros((9216, 4096), "float16")}
+    np.savez(tmp_path / "x.npz", allow_pickle=False, **arrays)
+    with pytest.raises(RunError, match="`image_size=227`"):
+        load_weights(model, "alexnet-bvlc", str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize(
+    ("network", "ending"),
+    [
+        ("alexnet", "safetensors"),
+        ("alexnet", "npz"),
+        ("alexnet", "pth"),
+        ("alexnet-bvlc", "npy"),
+        ("vgg", "weights.h5"),
+        ("vgg", "keras"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"damaged" * 100, None])
+def test_a_damaged_file_is_refused_by_name(
+    tmp_path: Path, network: str, ending: str, content: bytes | None
+) -> None:
     path = tmp_path / f"x.{ending}"
-    path.write_bytes(content)
+    if content is not None:
+        path.write_bytes(content)
     with pytest.raises(RunError, match=rf"x\.{ending} can't be read"):
-        loading.load_weights(mobilenetv2(image_size=32), str(path))
+        load_weights(build(network, 67), network, str(path))
 
 
-def test_objects_in_an_npz_are_refused(tmp_path):
+def test_objects_in_an_npz_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.array([print], dtype=object))
     with pytest.raises(RunError, match="can't be read"):
-        loading.load_weights(mobilenetv2(image_size=32), str(tmp_path / "x.npz"))
+        load_weights(build("alexnet", 63), "alexnet", str(tmp_path / "x.npz"))
 
 
-def test_dense_layers_for_another_image_size_say_which(tmp_path):
-    np.savez(tmp_path / "x.npz", **{"dense1/kernel": np.zeros((9216, 4096), "float16")})
-    with pytest.raises(UsageError, match="add --image-size 227"):
-        loading.load_weights(alexnet_bvlc(image_size=67), str(tmp_path / "x.npz"))
+def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(10**7))
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", (10**4, 10**4), "f4", compression="gzip")
+    for name, network in (("x.npz", "alexnet"), ("x.weights.h5", "vgg")):
+        with pytest.raises(RunError, match=r"it would expand to \d+0,000,\d+ bytes"):
+            load_weights(build(network, 67), network, str(tmp_path / name))
 
 
-def test_a_flipped_byte_never_escapes_as_something_unexpected(tmp_path):
-    model = mobilenetv2(image_size=32)
-    model.save_weights(tmp_path / "good.weights.h5")
-    np.savez_compressed(tmp_path / "good.npz", a=np.arange(1000.0))
-    rng = np.random.default_rng(0)
-    for good in ("good.npz", "good.weights.h5"):
-        content = bytearray((tmp_path / good).read_bytes())
-        bad = tmp_path / good.replace("good", "bad")
-        for place in rng.integers(0, min(len(content), 5000), 40):
-            flipped = content.copy()
-            flipped[place] ^= 0xFF
-            bad.write_bytes(flipped)
-            with contextlib.suppress(RunError):  # a byte of a weight may be any
-                loading.load_weights(model, str(bad))
+def test_a_link_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    build("vgg", 8).save_weights(tmp_path / "good.weights.h5")
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        file["layers"] = h5py.ExternalLink(str(tmp_path / "good.weights.h5"), "/layers")
+    with pytest.raises(RunError, match="can't be read .*Not allowed: H5 file with ExternalLink"):
+        load_weights(build("vgg", 8), "vgg", str(tmp_path / "x.weights.h5"))
 
 
-def test_no_room_for_the_download_is_said_before_it(cache, monkeypatch):
-    monkeypatch.setattr(loading.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**8))
-    with pytest.raises(RunError, match="less than 500 MB left"):
-        loading.load_weights(alexnet(), "imagenet")
+@pytest.mark.parametrize(
+    ("network", "file"),
+    [("vgg", "good.weights.h5"), ("vgg", "good.keras"), ("alexnet", "good.npz")],
+)
+def test_a_flipped_byte_never_raises_anything_unexpected(
+    tmp_path: Path, network: str, file: str
+) -> None:
+    model = build(network, 63)
+    if file == "good.npz":
+        np.savez_compressed(tmp_path / file, a=np.arange(1000.0))
+    elif file == "good.keras":
+        model.save(tmp_path / file)
+    else:
+        model.save_weights(tmp_path / file)
+    content = bytearray((tmp_path / file).read_bytes())
+    bad = tmp_path / file.replace("good", "bad")
+    for place in np.random.default_rng(0).integers(0, min(len(content), 5000), 40):
+        flipped = content.copy()
+        flipped[place] ^= 0xFF
+        bad.write_bytes(flipped)
+        with contextlib.suppress(RunError):  # a byte of a weight may be any
+            load_weights(model, network, str(bad))
 
 
-def test_the_shared_convolutions_of_bvlc_alexnet(tmp_path):
-    path = SHARED / "bvlc_alexnet_conv.npz"
+@pytest.mark.parametrize(
+    ("network", "file"),
+    [("alexnet-bvlc", "bvlc_alexnet_conv.npz"), ("alexnet", "torchvision_alexnet_conv.npz")],
+)
+def test_published_convolutions(network: str, file: str, tf_test: Any) -> None:
+    if not (SHARED / file).exists():
+        pytest.skip(f"{file} is not on this machine")
+    model = build(network, 67)
+    load_weights(model, network, str(SHARED / file))
+    with np.load(SHARED / file) as arrays:
+        for name in arrays:
+            layer, weight = name.split("/")
+            tf_test.assertAllEqual(getattr(model.get_layer(layer), weight), arrays[name])
+
+
+def test_published_backbone_of_mobilenetv2(tf_test: Any) -> None:
+    path = SHARED / "mobilenet_v2_1.0_224_no_top.weights.h5"
     if not path.exists():
-        pytest.skip("no weights on this machine")
-    model = alexnet_bvlc(image_size=67)
-    loading.load_weights(model, str(path))
-    with np.load(path) as arrays:
-        np.testing.assert_array_equal(model.get_layer("conv1").kernel, arrays["conv1/kernel"])
+        pytest.skip(f"{path.name} is not on this machine")
+    expected = keras.applications.MobileNetV2(
+        input_shape=(224, 224, 3), include_top=False, weights=None
+    )
+    expected.load_weights(path)
+    model = build("mobilenetv2", 32)
+    load_weights(model, "mobilenetv2", str(path))
+    backbone = model.get_layer("mobilenetv2")
+    for weight, value in zip(backbone.get_weights(), expected.get_weights(), strict=True):
+        tf_test.assertAllEqual(weight, value)

@@ -1,8 +1,9 @@
 import collections
 import pickle
 import zipfile
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
 from tfmodels.errors import RunError
@@ -12,11 +13,13 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(params=[True, False], ids=["zip", "legacy"])
-def layout(request):
+def layout(request: pytest.FixtureRequest) -> dict[str, bool]:
     return {"_use_new_zipfile_serialization": request.param}
 
 
-def test_every_tensor_is_read_as_pytorch_wrote_it(tmp_path, layout):
+def test_every_tensor_is_read_as_pytorch_wrote_it(
+    tf_test: Any, tmp_path: Path, layout: dict[str, bool]
+) -> None:
     base = torch.arange(24.0).reshape(4, 6)
     state = collections.OrderedDict(
         whole=base,
@@ -38,21 +41,21 @@ def test_every_tensor_is_read_as_pytorch_wrote_it(tmp_path, layout):
     for name, tensor in state.items():
         expected = tensor.detach()
         if name == "bfloat":
-            np.testing.assert_array_equal(read[name].astype("float32"), expected.float().numpy())
+            tf_test.assertAllEqual(read[name].astype("float32"), expected.float().numpy())
         else:
-            np.testing.assert_array_equal(read[name], expected.numpy())
+            tf_test.assertAllEqual(read[name], expected.numpy())
             assert read[name].dtype == expected.numpy().dtype
 
 
 class Attack:
-    def __init__(self, target):
+    def __init__(self, target: Path) -> None:
         self.target = target
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (open, (str(self.target), "w"))
 
 
-def test_an_attack_is_refused_and_not_run(tmp_path, layout):
+def test_an_attack_is_refused_and_not_run(tmp_path: Path, layout: dict[str, bool]) -> None:
     torch.save(
         {"a": torch.zeros(2), "b": Attack(tmp_path / "owned")}, tmp_path / "bad.pth", **layout
     )
@@ -64,13 +67,13 @@ def test_an_attack_is_refused_and_not_run(tmp_path, layout):
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_whole_pickled_module_is_refused(tmp_path, layout):
+def test_a_whole_pickled_module_is_refused(tmp_path: Path, layout: dict[str, bool]) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth", **layout)
     with pytest.raises(RunError, match=r"wants to import torch\.nn\.modules\.linear\.Linear"):
         read_checkpoint(tmp_path / "module.pth")
 
 
-def test_a_truncated_file_is_named(tmp_path, layout):
+def test_a_truncated_file_is_named(tmp_path: Path, layout: dict[str, bool]) -> None:
     torch.save({"a": torch.randn(1000)}, tmp_path / "state.pth", **layout)
     content = (tmp_path / "state.pth").read_bytes()
     for part in (0.1, 0.5, 0.95):
@@ -79,15 +82,16 @@ def test_a_truncated_file_is_named(tmp_path, layout):
             read_checkpoint(tmp_path / "cut.pth")
 
 
-def test_a_missing_file_and_other_content_are_named(tmp_path):
+def test_a_missing_file_and_other_content_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"none\.pth can't be read"):
         read_checkpoint(tmp_path / "none.pth")
-    torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(RunError, match="something else than a dictionary"):
-        read_checkpoint(tmp_path / "list.pth")
+    for content in ([torch.zeros(1)], {0: torch.zeros(1)}, {"a": 1}):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(RunError, match="something else than a dictionary"):
+            read_checkpoint(tmp_path / "other.pth")
 
 
-def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path):
+def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(4, 4)}, tmp_path / "state.pth")
     with zipfile.ZipFile(tmp_path / "state.pth") as good:
         entries = {name: good.read(name) for name in good.namelist()}

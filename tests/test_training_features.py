@@ -74,7 +74,7 @@ def test_features_are_computed_once_for_all_splits_of_the_same_images(
     data: ImageData, empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tf_test: Any
 ) -> None:
     computed = []
-    original = features.feature_extractor
+    original = feature_extractor
 
     def counting(model: keras.Model) -> keras.Model:
         extractor = original(model)
@@ -88,7 +88,7 @@ def test_features_are_computed_once_for_all_splits_of_the_same_images(
         extractor.predict_on_batch = count
         return extractor
 
-    monkeypatch.setattr(features, "feature_extractor", counting)
+    monkeypatch.setattr("tfmodels.training.features.feature_extractor", counting)
     swapped = dataclasses.replace(data, train=data.test, test=data.train)
     first, second = compute_features(network(), data), compute_features(network(), swapped)
     assert sum(computed) == 130

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tfmodels import __version__
-from tfmodels.config import FUSION_METHODS, Config, flag, kind
+from tfmodels.config import Config, flag, kind
 from tfmodels.errors import RunError, UsageError
+from tfmodels.fusion.methods import METHODS
 from tfmodels.recipes import RECIPES, configure
 from tfmodels.runs.directory import check_free, check_writable, is_complete, run_path
 from tfmodels.runs.environment import import_quietly
@@ -202,7 +203,7 @@ def fill_fusing(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=FUSION_METHODS,
+        choices=METHODS,
         default="sum",
         help="fusion rule [sum]; power, weighted and stacking learn from the validation images",
     )
@@ -232,7 +233,8 @@ def fill_fusing(parser: argparse.ArgumentParser) -> None:
         path = combine.fusion_path(args.out, members, args.method, args.calibrate)
         if args.name is not None:
             path = run_path(args.out, args.name)
-        print(combine.run_fusion(members, args.method, args.calibrate, path, args.overwrite))
+        result = combine.run_fusion(members, args.method, args.calibrate, path, args.overwrite)
+        print(as_flags(result))
         print(f"report: {path / 'report.html'}")
 
     parser.set_defaults(command=command, parser=parser)
@@ -292,6 +294,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     error; with --debug its traceback as well.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    cause: BaseException
     try:
         args, unknown = parser.parse_known_args(arguments)
         if unknown:

@@ -20,13 +20,10 @@ from tfmodels.errors import UsageError
 from tfmodels.models.catalog import NETWORKS
 
 KERAS_FILES = (".weights.h5", ".keras")  # files of weights that every network reads
-FUSION_METHODS = ("sum", "geometric", "power", "weighted", "stacking", "vote")
 LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
 
 
-def _setting(
-    default: Any, help: str, choices: Collection[str] = (), flag: str = ""
-) -> Any:
+def _setting(default: Any, help: str, choices: Collection[str] = (), flag: str = "") -> Any:
     metadata = {"help": help, "choices": choices, "flag": flag}
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tfmodels.models.catalog import build
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.report import plots
 from tfmodels.report.results import write_results
+from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
 from tfmodels.runs.directory import check_free, new_run, now, run_path, write_json
 from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
@@ -170,9 +170,7 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
         f"{settings['precision']}, Keras on {description['backend']}",
     }
     for name, value in [*lines.items(), *(("note", note) for note in data.notes)]:
-        text = f"{name + ':':<9}{value}"
-        wrapped = textwrap.fill(text, 79, subsequent_indent=9 * " ", break_long_words=False)
-        print(wrapped, file=sys.stderr)
+        print(wrap(f"{name + ':':<9}{value}", indent=9), file=sys.stderr)
     print(f"{'run:':<9}{path}", file=sys.stderr)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfmodels.config import SOURCES, Config
 from tfmodels.errors import UsageError
-from tfmodels.evaluation import FIGURES, evaluate
+from tfmodels.evaluation import METRICS, evaluate
 from tfmodels.experiment import run
 from tfmodels.fusion.combine import fuse
 from tfmodels.fusion.members import load_members
@@ -59,7 +59,9 @@ def run_table1(config: Config, out: Path, overwrite: bool = False) -> str:
         UsageError: a run of the same name has other settings, or isn't a run.
     """
     runs = _run_all(TABLE1, config, out, overwrite)
-    rows = [_row(name, _judge(runs[name]), study, runs[name]) for name, (_, study) in TABLE1.items()]
+    rows = [
+        _row(name, _judge(runs[name]), study, runs[name]) for name, (_, study) in TABLE1.items()
+    ]
     return _write_table("setting", rows, out / "table1")
 
 
@@ -69,7 +71,9 @@ def run_table3(config: Config, out: Path, overwrite: bool = False) -> str:
     The last row adds the softmax vectors of both; it writes table3.csv and table3.md.
     """
     runs = _run_all(TABLE3, config, out, overwrite)
-    rows = [_row(name, _judge(runs[name]), study, runs[name]) for name, (_, study) in TABLE3.items()]
+    rows = [
+        _row(name, _judge(runs[name]), study, runs[name]) for name, (_, study) in TABLE3.items()
+    ]
     members = load_members([runs[name] for name in FUSED])
     fused, _ = fuse(members, "sum")
     _, labels, _ = members.splits["test"]
@@ -82,9 +86,7 @@ def _run_all(
     table: Mapping[str, Row], config: Config, out: Path, overwrite: bool
 ) -> dict[str, Path]:
     """Run what isn't complete, after a look at all; return the paths of the runs by row."""
-    planned = {
-        name: dataclasses.replace(config, **changes) for name, (changes, _) in table.items()
-    }
+    planned = {name: dataclasses.replace(config, **changes) for name, (changes, _) in table.items()}
     paths = {name: run_path(out, row.run_name()) for name, row in planned.items()}
     for name, row in planned.items():
         check_free(paths[name], overwrite=True)
@@ -129,14 +131,14 @@ def _judge(path: Path) -> dict[str, Any]:
 def _row(
     name: str, metrics: dict[str, Any], study: tuple[float, ...], path: Path | None = None
 ) -> list[str]:
-    ours = [percent(metrics[key]) for key in FIGURES]
+    ours = [percent(metrics[key]) for key in METRICS]
     return [name, *ours, *(f"{metric:.2f}" for metric in study), path.name if path else ""]
 
 
 def _write_table(first: str, rows: list[list[str]], path: Path) -> str:
-    header = [first, *FIGURES.values(), *(f"study's {name}" for name in FIGURES.values()), "run"]
+    header = [first, *METRICS.values(), *(f"study's {name}" for name in METRICS.values()), "run"]
     write_text(path.with_suffix(".md"), markdown_table(header, rows) + "\n")
     write_text(path.with_suffix(".csv"), csv_table(header, rows))
-    narrow = [[row[0], row[1], row[1 + len(FIGURES)]] for row in rows]
+    narrow = [[row[0], row[1], row[1 + len(METRICS)]] for row in rows]
     table = markdown_table([first, "mean class accuracy", "the study's"], narrow)
     return f"{table}\nall metrics: {path}.md, {path}.csv"

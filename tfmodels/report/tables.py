@@ -5,6 +5,7 @@ Tables for the terminal fit 80 columns.
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return table
 
 
+def wrap(text: str, indent: int = 2) -> str:
+    """Return a line of text in lines that fit the terminal, all but the first indented."""
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, 79, subsequent_indent=indent * " ", **options)
+
+
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table as comma-separated values."""
     text = io.StringIO()
@@ -88,8 +95,8 @@ def summary(run: Path) -> str:
         [
             per_class,
             "",
-            f"Most confused: {'; '.join(test['most_confused']) or 'none'}",
-            f"Split: {split}",
+            wrap(f"Most confused: {'; '.join(test['most_confused']) or 'none'}"),
+            wrap(f"Split: {split}"),
             "",
             *lines,
         ]
@@ -105,7 +112,7 @@ def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
         for name, row in metrics.items()
     ]
     confused = [
-        f"Most confused by {name}: {'; '.join(metrics[key]['most_confused']) or 'none'}"
+        wrap(f"Most confused by {name}: {'; '.join(metrics[key]['most_confused']) or 'none'}")
         for name, key in ((runs[rival], rival), ("the fusion", "fusion"))
     ]
     return "\n".join(
@@ -113,10 +120,10 @@ def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
             select_columns(FUSION_COLUMNS, ["", *METRIC_COLUMNS], rows),
             "",
             *confused,
-            *([f"Learned on validation: {learned_in_words(learned)}"] if learned else []),
+            *([wrap(f"Learned on validation: {learned_in_words(learned)}")] if learned else []),
             "",
             f"Mean class accuracy of the fusion against {runs[rival]} (the best on validation):",
-            comparison["differences"]["fusion"]["in_words"],
+            wrap(comparison["differences"]["fusion"]["in_words"]),
         ]
     )
 

@@ -54,7 +54,10 @@ def compute_features(model: keras.Model, data: ImageData) -> ImageData:
         return Split(Selected(store.images, rows), split.ids, split.labels)
 
     return dataclasses.replace(
-        data, **{part: with_features(split) for part, split in splits.items()}
+        data,
+        train=with_features(data.train),
+        val=with_features(data.val),
+        test=with_features(data.test),
     )
 
 
@@ -64,5 +67,5 @@ def _key(extractor: keras.Model, checksum: str, ids: np.ndarray) -> str:
     parts = [keras.backend.backend(), config, checksum, *sorted(ids.tolist())]
     digest = hashlib.sha256("\n".join(parts).encode())
     for weight in extractor.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
     return digest.hexdigest()

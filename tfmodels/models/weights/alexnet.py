@@ -37,15 +37,14 @@ BVLC_LAYERS = {f"conv{i}": f"conv{i}" for i in range(1, 6)} | {
 def torchvision_weights(_: keras.Model) -> dict[str, np.ndarray]:
     """Return the weights of torchvision's AlexNet for ImageNet's 1,000 classes.
 
-    The checkpoint is downloaded and verified once, and kept in the project's cache folder.
+    The checkpoint is downloaded once, kept in the project's cache folder and verified each time.
 
     Raises:
-        RunError: the download broke off or isn't the right file.
-        OSError: it failed, or there is no room for it.
+        RunError: it isn't the right file.
+        OSError: the download failed or broke off, or there is no room for it.
     """
     path = cache_dir() / "weights" / TORCHVISION_URL.rsplit("/", 1)[-1]
-    if not path.exists():
-        download(TORCHVISION_URL, path, TORCHVISION_SHA256)
+    download(TORCHVISION_URL, path, TORCHVISION_SHA256)
     return read_checkpoint(path)
 
 
