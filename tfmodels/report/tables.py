@@ -62,8 +62,9 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def wrap(text: str, indent: int = 2) -> str:
     """Return a line of text in lines that fit the terminal, all but the first indented."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, 79, subsequent_indent=indent * " ", **options)
+    return textwrap.fill(
+        text, 79, subsequent_indent=indent * " ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
