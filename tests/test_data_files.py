@@ -79,9 +79,7 @@ def test_a_cmyk_jpeg(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.tif", "a.webp", "a.png"])
 def test_of_several_frames_the_first_is_read(tmp_path: Path, name: str) -> None:
     first, second = Image.new("RGB", (8, 6), COLOUR), Image.new("RGB", (8, 6))
-    path = saved(
-        tmp_path / name, first, save_all=True, append_images=[second], **{"lossless": True}
-    )
+    path = saved(tmp_path / name, first, save_all=True, append_images=[second], lossless=True)
     assert pixel(path) == COLOUR
 
 
@@ -174,6 +172,7 @@ def test_what_is_not_an_image_is_named(tmp_path: Path, name: str) -> None:
     assert check_files(tmp_path, [name, "good.png"], key=name) == (size, damaged)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("limit", [40, 30, 10])  # Pillow warns of up to twice its limit
 def test_a_decompression_bomb_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int

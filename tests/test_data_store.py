@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tfmodels.data import store
 from tfmodels.data.store import Examples, Store, open_store
 
 SHAPE = (10, 4, 6, 3)
@@ -136,7 +135,7 @@ class Usage(NamedTuple):
 def test_a_disk_that_is_too_small_is_found_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: Usage(9, 0, IMAGES.size - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9, 0, IMAGES.size - 1))
     with pytest.raises(OSError, match="decoded images need 0 MB, and 0 MB are free") as caught:
         opened(never)
     assert caught.value.errno == errno.ENOSPC

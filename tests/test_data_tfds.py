@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import inspect
 import os
 import shutil
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from tensorflow_datasets.core.download import downloader
 
 from tfmodels.data import sample
 from tfmodels.data import tfds as data_tfds
@@ -84,12 +86,12 @@ def test_a_shard_without_permission_is_not_called_damaged(
     def denied(file: Any, *args: Any) -> None:
         raise PermissionError(errno.EACCES, "permission denied", file.name)
 
-    monkeypatch.setattr(data_tfds.hashlib, "file_digest", denied)
+    monkeypatch.setattr(hashlib, "file_digest", denied)
     with pytest.raises(PermissionError) as caught:
         load(copied[0])
     assert caught.value.filename.startswith(str(copied[0]))
 
 
 def test_the_number_of_download_tries_is_still_where_we_set_it() -> None:
-    assert isinstance(data_tfds.downloader.MAX_RETRIES, int)
-    assert "MAX_RETRIES" in inspect.getsource(data_tfds.downloader._open_with_requests)
+    assert isinstance(downloader.MAX_RETRIES, int)
+    assert "MAX_RETRIES" in inspect.getsource(downloader._open_with_requests)

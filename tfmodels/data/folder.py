@@ -6,6 +6,7 @@ their class or in folders in it; hidden files are ignored, and so are files outs
 classes. The id of an image is its path in the folder, such as "class/name.jpg".
 """
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -216,4 +217,5 @@ def _store(name: str, key: str, examples: Split, size: tuple[int, int]) -> Split
             images, ids = examples.images[rows], examples.ids[rows]
             yield Examples(images, ids, examples.labels[rows], np.full(len(rows), "all"))
 
-    return open_store(name, key, (len(examples), *size, 3), decode).split(np.arange(len(examples)))
+    store = open_store(name, key, (len(examples), *size, 3), decode)
+    return dataclasses.replace(examples, images=store.images)

@@ -114,9 +114,7 @@ def _read(path: Path) -> Store:
     return Store(images, ids, labels, parts, checksum)
 
 
-def _write(
-    path: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]
-) -> None:
+def _write(path: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]) -> None:
     part = path.with_name(f"{path.name}.part")
     for leftover in (path, part):
         if leftover.exists():
