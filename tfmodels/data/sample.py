@@ -9,6 +9,7 @@ for EuroSAT.
 import contextlib
 import dataclasses
 import io
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -152,6 +153,9 @@ def prepare(sample: Sample, data_dir: Path) -> None:
     }
     print(f"drawing the sample data set, once, into {data_dir}", file=sys.stderr)
     tfds.disable_progress_bar()
+    absl = logging.getLogger("absl")  # it warns that the folder is empty at first
+    level = absl.level
+    absl.setLevel("ERROR")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it mentions a download
             tfds.dataset_builders.store_as_tfds_dataset(
@@ -166,4 +170,5 @@ def prepare(sample: Sample, data_dir: Path) -> None:
         if not folder.exists():  # else another process was faster
             raise
     finally:
+        absl.setLevel(level)
         tfds.enable_progress_bar()
