@@ -14,7 +14,7 @@ from pathlib import Path
 
 import keras
 
-from tfmodels.data.catalog import load_data
+from tfmodels.data.images import load_data
 from tfmodels.experiment import build_network
 from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table, percent

@@ -16,8 +16,7 @@ import keras
 import numpy as np
 
 from tfmodels.config import Config
-from tfmodels.data.catalog import load_data
-from tfmodels.data.images import ImageData
+from tfmodels.data.images import ImageData, load_data
 from tfmodels.experiment import build_network
 from tfmodels.models.parts import feature_extractor
 from tfmodels.recipes import configure

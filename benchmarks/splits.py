@@ -12,7 +12,7 @@ import argparse
 import keras
 import numpy as np
 
-from tfmodels.data.catalog import load_data
+from tfmodels.data.images import load_data
 from tfmodels.evaluation import evaluate
 from tfmodels.experiment import build_network
 from tfmodels.recipes import configure

@@ -8,9 +8,8 @@ import pytest
 from tests.test_data_eurosat import prepared_folder
 from tfmodels.data import sample
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.catalog import load_data
 from tfmodels.data.cifar10 import VALIDATION_PERCENT, validation_rows
-from tfmodels.data.images import ImageData
+from tfmodels.data.images import ImageData, load_data
 from tfmodels.errors import RunError
 from tfmodels.recipes import configure
 

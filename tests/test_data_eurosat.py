@@ -15,7 +15,7 @@ from tensorflow_datasets.core.download import checksums
 from tests.conftest import Answers
 from tfmodels.data import eurosat
 from tfmodels.data.augmentation import turn_shift_brighten
-from tfmodels.data.catalog import load_data
+from tfmodels.data.images import load_data
 from tfmodels.errors import RunError, UsageError
 from tfmodels.recipes import configure
 

@@ -13,9 +13,8 @@ from tests.conftest import ROOT
 from tfmodels.config import Config
 from tfmodels.data import store
 from tfmodels.data.augmentation import crop_and_flip, turn_shift_brighten
-from tfmodels.data.catalog import load_data
 from tfmodels.data.files import FileImages
-from tfmodels.data.images import ImageData, Selected
+from tfmodels.data.images import ImageData, Selected, load_data
 from tfmodels.errors import RunError, UsageError
 from tfmodels.recipes import configure
 
@@ -260,7 +259,7 @@ def test_names_that_cannot_be_written_are_refused(tmp_path: Path, name: bytes) -
 MEMORY = """
 import sys
 import numpy as np
-from tfmodels.data.catalog import load_data
+from tfmodels.data.images import load_data
 from tfmodels.recipes import configure
 import tfmodels.data.folder
 

@@ -6,8 +6,7 @@ import pytest
 
 from tfmodels.config import Config
 from tfmodels.data.augmentation import crop_and_flip, turn_shift_brighten
-from tfmodels.data.catalog import load_data
-from tfmodels.data.images import Arrays, ImageData, Selected, Split
+from tfmodels.data.images import Arrays, ImageData, Selected, Split, load_data
 from tfmodels.errors import UsageError
 from tfmodels.recipes import configure
 

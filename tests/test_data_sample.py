@@ -8,8 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tfmodels.data import sample
 from tfmodels.data.augmentation import turn_shift_brighten
-from tfmodels.data.catalog import load_data
-from tfmodels.data.images import ImageData
+from tfmodels.data.images import ImageData, load_data
 from tfmodels.data.sample import Sample
 from tfmodels.errors import UsageError
 from tfmodels.recipes import configure

@@ -12,8 +12,7 @@ from tensorflow_datasets.core.download import downloader
 
 from tfmodels.data import sample
 from tfmodels.data import tfds as data_tfds
-from tfmodels.data.catalog import load_data
-from tfmodels.data.images import ImageData
+from tfmodels.data.images import ImageData, load_data
 from tfmodels.errors import RunError
 from tfmodels.recipes import configure
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfmodels.errors import UsageError
 from tfmodels.models.layers import LocalResponseNormalization, image_input
+from tfmodels.models.vgg import vgg
 
 
 @pytest.mark.parametrize(("radius", "alpha", "beta"), [(2, 2e-5, 0.75), (1, 0.5, 0.5), (9, 1, 1)])
@@ -35,6 +36,17 @@ def test_only_images_of_another_size_are_scaled() -> None:
     inputs, scaled = image_input("vgg", (64, 32, 3), 32)
     assert inputs.shape == (None, 64, 32, 3)
     assert scaled.shape == (None, 32, 32, 3)
+
+
+def test_calling_a_network_that_scales_is_inference(tf_test: Any, tmp_path: Path) -> None:
+    model = vgg((16, 16, 3), 3, 8)
+    model.save(tmp_path / "model.keras")
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3))
+    for one in (model, keras.models.load_model(tmp_path / "model.keras")):
+        before = one.get_weights()
+        tf_test.assertAllClose(one(images), one.predict(images, verbose=0))
+        tf_test.assertAllClose(before, one.get_weights())
+        assert abs(np.array(one(images, training=True) - one(images))).max() > 0.001
 
 
 def test_an_image_size_that_is_too_small_is_refused() -> None:

@@ -16,7 +16,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from tests.conftest import ROOT, RunScript
-from tfmodels.data.catalog import load_data
+from tfmodels.data.images import load_data
 from tfmodels.recipes import configure
 from tfmodels.runs.directory import is_complete
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import RunScript
-from tfmodels.data.catalog import load_data
+from tfmodels.data.images import load_data
 from tfmodels.models.catalog import build
 from tfmodels.recipes import configure
 from tfmodels.runs.directory import is_complete

@@ -13,12 +13,12 @@ _HOME = {
     "configure": "recipes",
     "run": "experiment",
     "ImageData": "data.images",
-    "load_data": "data.catalog",
+    "load_data": "data.images",
     "evaluate": "evaluation",
     "most_confused": "evaluation",
 }
 __all__ = list(_HOME)
-_ON_TENSORFLOW = ("experiment", "data.images", "data.catalog")  # whose start-up log is kept back
+_ON_TENSORFLOW = ("experiment", "data.images")  # whose start-up log is kept back
 
 
 def __getattr__(name: str) -> Any:

@@ -49,8 +49,8 @@ class Config:
     archive: str | None = _setting(None, "a EuroSAT.zip, where EuroSAT isn't prepared")
     split_scheme: str = _setting(
         None,
-        "how images are split: by data set (standard; random, spatial, google; random, "
-        "group:SEPARATOR), or a folder of three lists of names [the data set's first]",
+        "split scheme: one of the data set's, such as random, spatial or group:SEPARATOR, or a "
+        "folder of three lists of names [the data set's first scheme]",
         flag="--split",
     )
     limit: int | None = _setting(
@@ -83,7 +83,7 @@ class Config:
     )
     clip_norm: float | None = _setting(None, "largest norm of a weight's gradient [no limit]")
     label_smoothing: float = _setting(0.0, "share of the target spread over all classes, under 1")
-    ema: float = _setting(0.0, "decay of a moving average of the weights, such as 0.999 [0: none]")
+    ema: float = _setting(0.0, "decay of a moving average of the weights, such as 0.999; 0: none")
     class_weights: bool = _setting(False, "weigh classes by the inverse of their frequency")
     early_stopping: int | None = _setting(
         None, "stop after N epochs without a better validation accuracy, and keep the best"

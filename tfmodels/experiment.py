@@ -12,8 +12,7 @@ import keras
 import numpy as np
 
 from tfmodels.config import Config
-from tfmodels.data.catalog import load_data
-from tfmodels.data.images import ImageData, Split
+from tfmodels.data.images import ImageData, Split, load_data
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
 from tfmodels.models.weights.loading import load_weights

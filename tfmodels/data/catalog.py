@@ -6,14 +6,8 @@ catalogue.
 
 import dataclasses
 import os
-import pkgutil
-from typing import TYPE_CHECKING
 
 from tfmodels.errors import UsageError
-
-if TYPE_CHECKING:
-    from tfmodels.config import Config
-    from tfmodels.data.images import ImageData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +68,3 @@ def dataset_spec(data: str) -> DatasetSpec:
             f"`data` is {data!r}: it must be one of {', '.join(DATASETS)}, or a folder of images"
         )
     return SPLIT_FOLDER if os.path.isdir(os.path.join(data, "train")) else FOLDER
-
-
-def load_data(config: "Config") -> "ImageData":
-    """Load the images and splits that a config names.
-
-    Raises:
-        UsageError: the config doesn't fit the data.
-        RunError: the data isn't there, can't be downloaded, or is damaged.
-    """
-    data: ImageData = pkgutil.resolve_name(dataset_spec(config.data).loader)(config)
-    return data.limited(config.limit, config.seed)

@@ -3,17 +3,16 @@
 import dataclasses
 import hashlib
 import os
+import pkgutil
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from tfmodels.config import Config
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.catalog import load_data
+from tfmodels.data.catalog import dataset_spec
 from tfmodels.errors import UsageError, first_names
-
-if TYPE_CHECKING:
-    from tfmodels.config import Config
 
 Arrays = Sequence[np.ndarray]  # images, labels and perhaps ids
 
@@ -95,9 +94,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def from_folder(
-        cls, path: str | os.PathLike[str], config: "Config | None" = None
-    ) -> "ImageData":
+    def from_folder(cls, path: str | os.PathLike[str], config: Config | None = None) -> "ImageData":
         """Load a folder of images; see `tfmodels.data.folder`.
 
         Args:
@@ -108,8 +105,6 @@ class ImageData:
             UsageError: the config names other data or doesn't fit the folder.
             RunError: files are damaged or aren't images.
         """
-        from tfmodels.config import Config
-
         config = config or Config(data=os.fspath(path))
         if os.path.realpath(config.data) != os.path.realpath(path):
             raise UsageError(f"`data` is {config.data!r}: it must be the folder {path}")
@@ -189,6 +184,17 @@ class ImageData:
         return dataclasses.replace(
             self, train=choose(self.train), val=choose(self.val), test=choose(self.test)
         )
+
+
+def load_data(config: Config) -> ImageData:
+    """Load the images and splits that a config names.
+
+    Raises:
+        UsageError: the config doesn't fit the data.
+        RunError: the data isn't there, can't be downloaded, or is damaged.
+    """
+    data: ImageData = pkgutil.resolve_name(dataset_spec(config.data).loader)(config)
+    return data.limited(config.limit, config.seed)
 
 
 def _check_class_names(names: Sequence[str]) -> None:

@@ -30,7 +30,9 @@ def image_input(
     inputs = keras.Input(input_shape, name="pixels")
     if tuple(input_shape[:2]) == (image_size, image_size):
         return inputs, inputs
-    return inputs, layers.Resizing(image_size, image_size, name="resize")(inputs)
+    # Keras 3.15's Resizing takes training=True as its default and hands it on: without the False
+    # here, model(images) would apply dropout and train the batch norms. `fit` overrides it.
+    return inputs, layers.Resizing(image_size, image_size, name="resize")(inputs, training=False)
 
 
 def torch_init() -> keras.initializers.Initializer:
