@@ -18,10 +18,7 @@ from tfmodels.runs.environment import import_quietly
 tf = import_quietly("tensorflow")
 
 from tfmodels.data import sample  # noqa: E402
-from tfmodels.data.images import (
-    ImageData,
-    load_data,
-)
+from tfmodels.data.images import ImageData, load_data  # noqa: E402
 from tfmodels.evaluation import evaluate  # noqa: E402
 from tfmodels.recipes import configure  # noqa: E402
 from tfmodels.runs.directory import write_json  # noqa: E402
