@@ -53,7 +53,7 @@ def main() -> None:
         train(model, data, config)
         images = len(data.train) + len(data.val)
         speed = images / (time.monotonic() - clock)
-        rows.append([epoch + 1, f"{speed:.0f}", f"{anonymous_mib():.0f}"])
+        rows.append([str(epoch + 1), f"{speed:.0f}", f"{anonymous_mib():.0f}"])
     print(f"{len(data.train):,} training images; {started:.0f} MiB before they were loaded")
     print(markdown_table(["epoch", "images a second", "anonymous MiB"], rows))
 

@@ -12,10 +12,11 @@ from tfmodels import __version__, cli
 from tfmodels.config import Config, flag, kind
 from tfmodels.errors import RunError, UsageError
 from tfmodels.recipes import RECIPES, configure
+from tfmodels.terminal import Parser, run_command
 
 
 def training_parser(**options: Any) -> argparse.ArgumentParser:
-    parser = cli._Parser(prog="train", allow_abbrev=False)
+    parser = Parser(prog="train", allow_abbrev=False)
     cli.fill_training(parser, **options)
     return parser
 
@@ -139,12 +140,12 @@ def test_an_error_is_one_line_and_an_exit_code(
 
     parser = training_parser()
     parser.set_defaults(command=fail)
-    assert cli.run_command(parser, []) == code
+    assert run_command(parser, []) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert line in err
-    assert cli.run_command(parser, ["--debug"]) == code
+    assert run_command(parser, ["--debug"]) == code
     assert "Traceback" in capsys.readouterr().err
 
 

@@ -1,0 +1,78 @@
+"""Parsers whose errors are one line, in the words of the command line, and an exit code."""
+
+import argparse
+import dataclasses
+import difflib
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tfmodels.config import Config, flag
+from tfmodels.errors import RunError, UsageError
+
+RUN_FLAGS = ("out", "name", "overwrite", "method", "calibrate", "all_methods")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `UsageError`, which `run_command` reports."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report a wrong argument as every other wrong call is."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments, run the command they name, and return the exit code.
+
+    0 success, 1 failure, 2 wrong call, 130 interrupted. An error prints one line on standard
+    error; with --debug its traceback as well.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    cause: BaseException
+    try:
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            raise UsageError(_unknown(unknown[0], args.parser))
+        args.command(args)
+        return 0
+    except KeyboardInterrupt as error:
+        code, message, cause = 130, "interrupted", error
+    except RunError as error:
+        code, message, cause = error.exit_code, str(error), error
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        code, message, cause = 1, f"could not read or write: {what}", error
+    except ModuleNotFoundError as error:
+        code, message, cause = 1, f"{error}: install it with pip", error
+    except Exception as error:  # a defect of ours: still one line, and how to see more
+        what = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        code, message, cause = 1, what, error
+    if "--debug" in arguments:
+        traceback.print_exception(cause)
+    line = as_flags("; ".join([message, *getattr(cause, "__notes__", [])]))
+    printable = "".join(char if char.isprintable() else " " for char in line)
+    print(f"{parser.prog}: {' '.join(printable.split())}", file=sys.stderr)
+    return code
+
+
+def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
+    word = argument.split("=", maxsplit=1)[0]
+    flags = [option for action in parser._actions for option in action.option_strings]
+    close = difflib.get_close_matches(word, flags, n=1, cutoff=0.75)
+    hint = f": did you mean {close[0]}?" if close else ""
+    return f"unknown argument {word}{hint} (see {parser.prog} --help)"
+
+
+def as_flags(message: str) -> str:
+    """Return a message with its parameters, `name` or `name=value`, as flags."""
+    names = {field.name for field in dataclasses.fields(Config)} | {*RUN_FLAGS}
+
+    def as_flag(match: "re.Match[str]") -> str:
+        name, value = match.groups()
+        if name not in names:
+            return match[0]
+        return flag(name) if value in (None, "True") else f"{flag(name)} {value}"
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", as_flag, message)
