@@ -10,6 +10,7 @@ from tfmodels.data import splits
 from tfmodels.data.splits import (
     check_split,
     group_split,
+    left_out,
     named_split,
     random_split,
     read_lists,
@@ -38,8 +39,8 @@ def test_the_order_of_the_images_does_not_matter_and_the_seed_does() -> None:
     ordered = {name: classes[name] for name in NAMES}
     assert stratified_split(classes, seed=3) == stratified_split(ordered, seed=3)
     assert stratified_split(classes, seed=3) != stratified_split(classes, seed=4)
-    assert group_split(shuffled, "0", seed=3) == group_split(NAMES, "0", seed=3)
-    assert group_split(NAMES, "0", seed=3) != group_split(NAMES, "0", seed=4)
+    assert group_split(classes, "0", seed=3) == group_split(ordered, "0", seed=3)
+    assert group_split(classes, "0", seed=3) != group_split(classes, "0", seed=4)
 
 
 def test_within_each_class_small_classes_are_in_every_split() -> None:
@@ -59,7 +60,7 @@ def test_groups_stay_together_and_reach_the_shares() -> None:
     rng = np.random.default_rng(0)
     names = [f"{label}/film{rng.integers(60)}_{i}.jpg" for label in "ab" for i in range(500)]
     for seed in range(5):
-        split = group_split(names, "_", seed)
+        split = group_split({name: name[0] for name in names}, "_", seed)
         films = [{name[2:].split("_")[0] for name in split[part]} for part in splits.SPLITS]
         assert len(set.union(*films)) == sum(map(len, films)) == 60
         assert sorted(name for part in splits.SPLITS for name in split[part]) == sorted(names)
@@ -67,23 +68,60 @@ def test_groups_stay_together_and_reach_the_shares() -> None:
         assert max(abs(np.subtract(shares, (0.64, 0.16, 0.20)))) < 0.02
 
 
+@pytest.mark.parametrize("groups", [3, 5, 20])
+def test_groups_of_one_class_each_put_every_class_into_every_split(groups: int) -> None:
+    """As with photographs of one object."""
+    classes = {
+        f"{label}/{label}{group}_{i}.jpg": label
+        for label, photographs in (("a", 6), ("b", 2))
+        for group in range(groups)
+        for i in range(photographs)
+    }
+    for seed in range(20):
+        split = named_split("group:_", classes, seed)
+        counts = {
+            part: [len({n.split("_")[0] for n in names if n[0] == label}) for label in "ab"]
+            for part, names in split.items()
+        }
+        least = {3: 1, 5: 3, 20: 12}[groups]
+        assert min(counts["train"]) >= least
+        assert min(counts["val"] + counts["test"]) >= 1
+        assert sum(sum(count) for count in counts.values()) == 2 * groups
+        assert split == group_split(classes, "_", seed)
+
+
+def test_a_class_that_shares_its_groups_with_larger_ones_is_in_every_split() -> None:
+    classes = {f"a/{group}_{i}.jpg": "a" for group in range(30) for i in range(9)}
+    classes |= {f"b/{group}_0.jpg": "b" for group in (4, 11, 23)}
+    for seed in range(20):
+        assert set(named_split("group:_", classes, seed)) == set(splits.SPLITS)
+
+
 def test_the_first_separator_counts_in_the_file_name() -> None:
-    names = [f"a_b/{start}__{i}__.jpg" for start in "xyz" for i in range(9)]
-    split = group_split(names, "__", seed=0)  # three groups: one for each split
+    classes = {f"a_b/{start}__{i}__.jpg": "a_b" for start in "xyz" for i in range(9)}
+    split = group_split(classes, "__", seed=0)  # three groups: one for each split
     assert [len({name[:5] for name in split[part]}) for part in splits.SPLITS] == [1, 1, 1]
     assert list(map(len, split.values())) == [9, 9, 9]
 
 
 def test_a_name_without_the_separator_is_a_group_of_its_own() -> None:
-    split = group_split([f"{label}_/y.jpg" for label in range(100)], "_", seed=0)
+    split = group_split({f"{folder}_/y.jpg": "y" for folder in range(100)}, "_", seed=0)
     assert [len(split[part]) for part in splits.SPLITS] == [64, 16, 20]
 
 
-def test_groups_that_cannot_be_split_are_refused() -> None:
-    classes = {f"{label}/{label}_{i}.jpg": label for label in "abc" for i in range(9)}
-    message = "`split_scheme=group:_`: train has no image of ., .$"
+def test_a_class_of_too_few_groups_is_named() -> None:
+    classes = {f"{label}/{label}{i % 4}_{i}.jpg": label for label in "abc" for i in range(9)}
+    named_split("group:_", classes, seed=1)
+    classes |= {f"d/{i % 2}_{i}.jpg": "d" for i in range(9)}
+    message = "`split_scheme=group:_`: class d has 2 groups of files .* before '_', and each of"
     with pytest.raises(UsageError, match=message):
         named_split("group:_", classes, seed=1)
+
+
+def test_a_split_that_leaves_images_out_says_so() -> None:
+    assert left_out(GOOD, CLASSES) == ()
+    (note,) = left_out(GOOD, CLASSES | {"b4": "b", "b5": "b"})
+    assert note == "the split uses 6 of 8 images: the others are left out"
 
 
 @pytest.mark.parametrize(

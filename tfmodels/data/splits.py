@@ -78,13 +78,14 @@ def named_split(scheme: str, classes: Mapping[str, str], seed: int) -> Lists:
         seed: of the random and the group split.
 
     Raises:
-        UsageError: the lists can't be read, or don't fit the images (see `check_split`).
+        UsageError: the lists can't be read, or don't fit the images (see `check_split`), or a
+            class has too few groups.
         RunError: published lists can't be downloaded, or aren't what was published.
     """
     if scheme == "random":
         splits = random_split(list(classes), seed)
     elif scheme.startswith(GROUP):
-        splits = group_split(list(classes), scheme.removeprefix(GROUP), seed)
+        splits = group_split(classes, scheme.removeprefix(GROUP), seed)
     elif scheme in PUBLISHED:
         splits = _published_split(PUBLISHED[scheme])
     else:
@@ -162,30 +163,68 @@ def stratified_split(
     return splits
 
 
-def group_split(names: Sequence[str], separator: str, seed: int) -> Lists:
+def group_split(classes: Mapping[str, str], separator: str, seed: int) -> Lists:
     """Return a random split that keeps images together whose file names start alike.
 
+    Groups are assigned class by class, from the class with the fewest groups: each to the split
+    that most images of its classes are missing from, but the last ones of a class to the splits
+    that would have none of it.
+
     Args:
-        names: paths of images, with slashes.
+        classes: the class of every image by its path, with slashes.
         separator: file names that agree before its first occurrence are one group, in whatever
             folders they are; a file name without it is a group of its own.
-        seed: of the order in which groups are assigned, each to the split that most images are
-            missing from, but the last ones to a split that would stay empty.
+        seed: of the order of the groups of a class.
+
+    Raises:
+        UsageError: a class has fewer groups than there are splits.
     """
+    groups = _groups(sorted(classes), separator)
+    class_names = sorted(set(classes.values()))
+    indices = {name: index for index, name in enumerate(class_names)}
+    counts = np.zeros((len(groups), len(class_names)))  # images of each class in each group
+    for row, names in enumerate(groups):
+        np.add.at(counts[row], [indices[classes[name]] for name in names], 1)
+    held = np.count_nonzero(counts, axis=0)  # groups that hold a class
+    if held.min() < len(SPLITS):
+        raise UsageError(
+            f"`split_scheme={GROUP}{separator}`: class {class_names[held.argmin()]} has "
+            f"{held.min()} groups of files whose names agree before {separator!r}, and each of "
+            f"{', '.join(SPLITS)} needs one: choose another separator, or another split scheme"
+        )
+
+    wanted = np.outer(list(SHARES.values()), counts.sum(axis=0))  # images, by split and class
+    reached = np.zeros_like(wanted)
+    assigned = np.full(len(groups), -1)  # indices of splits
+    order = np.random.default_rng(seed).permutation(len(groups))
+    for index in np.argsort(held, kind="stable"):
+        rows = order[(counts[order, index] > 0) & (assigned[order] < 0)]
+        for done, row in enumerate(rows):
+            empty = np.flatnonzero(reached[:, index] == 0)
+            choices = empty if len(empty) == len(rows) - done else np.arange(len(SPLITS))
+            missing = (wanted - reached) @ counts[row]
+            assigned[row] = choices[missing[choices].argmax()]
+            reached[assigned[row]] += counts[row]
+    return {
+        split: [name for row in np.flatnonzero(assigned == index) for name in groups[row]]
+        for index, split in enumerate(SPLITS)
+    }
+
+
+def _groups(names: Sequence[str], separator: str) -> list[list[str]]:
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name in sorted(names):
+    for name in names:
         start, found, _ = name.rpartition("/")[2].partition(separator)
         groups.setdefault((start, found) if found else (name,), []).append(name)
-    members = list(groups.values())
-    splits: Lists = {part: [] for part in SPLITS}
-    missing = {part: share * len(names) for part, share in SHARES.items()}
-    for done, index in enumerate(np.random.default_rng(seed).permutation(len(members))):
-        empty = [part for part in SPLITS if not splits[part]]
-        only_empty = len(empty) == len(members) - done
-        part = max(empty if only_empty else SPLITS, key=missing.__getitem__)
-        splits[part] += members[index]
-        missing[part] -= len(members[index])
-    return splits
+    return list(groups.values())
+
+
+def left_out(splits: Lists, classes: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a note if a split doesn't use all images."""
+    used = sum(map(len, splits.values()))
+    if used == len(classes):
+        return ()
+    return (f"the split uses {used} of {len(classes)} images: the others are left out",)
 
 
 def check_split(split: Lists, classes: Mapping[str, str], source: str) -> None:
