@@ -18,7 +18,7 @@ from tfmodels.data.images import load_data
 from tfmodels.experiment import build_network
 from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table, percent
-from tfmodels.training.fit import train
+from tfmodels.training.fit import train_model
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = momentum
         with tempfile.TemporaryDirectory() as folder:
-            train(model, data, config, Path(folder))
+            train_model(model, data, config, Path(folder))
             history = list(csv.DictReader((Path(folder) / "history.csv").open()))
         for name, key in (("training", "accuracy"), ("validation", "val_accuracy")):
             rows.append([momentum, name, *(percent(float(row[key])) for row in history)])

@@ -20,7 +20,7 @@ from tfmodels.data.images import ImageData, load_data
 from tfmodels.experiment import build_network
 from tfmodels.models.parts import feature_extractor
 from tfmodels.recipes import configure
-from tfmodels.training.fit import predict, train
+from tfmodels.training.fit import predict, train_model
 
 
 def train_head(
@@ -34,7 +34,7 @@ def train_head(
         for layer in feature_extractor(model).layers:
             layer.trainable = False
         config = dataclasses.replace(config, trainable="all")
-    last = train(model, data, config)
+    last = train_model(model, data, config)
     predictions = [predict(last.network, split) for split in (last.data.val, last.data.test)]
     return model, np.concatenate(predictions), time.monotonic() - started
 

@@ -17,7 +17,7 @@ import keras
 from tfmodels.data.images import load_data
 from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table
-from tfmodels.training.fit import train
+from tfmodels.training.fit import train_model
 
 
 def anonymous_mib() -> float:
@@ -50,7 +50,7 @@ def main() -> None:
     )
     for epoch in range(args.epochs):
         clock = time.monotonic()
-        train(model, data, config)
+        train_model(model, data, config)
         images = len(data.train) + len(data.val)
         speed = images / (time.monotonic() - clock)
         rows.append([str(epoch + 1), f"{speed:.0f}", f"{anonymous_mib():.0f}"])

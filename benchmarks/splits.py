@@ -17,7 +17,7 @@ from tfmodels.evaluation import evaluate
 from tfmodels.experiment import build_network
 from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table
-from tfmodels.training.fit import predict, train
+from tfmodels.training.fit import predict, train_model
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         config = configure(trainable="head", seed=seed, **args)
         data = load_data(config)
         keras.utils.set_random_seed(seed)
-        last = train(build_network(config, data), data, config)
+        last = train_model(build_network(config, data), data, config)
         probabilities = predict(last.network, last.data.test)
         metrics = evaluate(data.test.labels, probabilities, data.class_names)
         matrices.append(metrics["confusion_matrix"])

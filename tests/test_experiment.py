@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,30 @@ from tfmodels.models.catalog import NETWORKS
 from tfmodels.runs.directory import RESULTS, TRAINED, is_complete, read_json
 from tfmodels.runs.predictions import load_predictions
 
+NAMES = ("red", "green", "blue")
 
-@pytest.fixture(autouse=True)
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.fixture(scope="module", autouse=True)
+def toys() -> Iterator[None]:
     """A toy network and data set in the catalogues."""
-    monkeypatch.setitem(NETWORKS, "toy", TOY_NETWORK)
-    monkeypatch.setitem(DATASETS, "toy", TOY_DATA)
+    NETWORKS["toy"], DATASETS["toy"] = TOY_NETWORK, TOY_DATA
+    yield
+    del NETWORKS["toy"], DATASETS["toy"]
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of weights of the toy network."""
+    path = tmp_path_factory.mktemp("weights") / "toy.keras"
     keras.utils.set_random_seed(7)
-    build((8, 8, 3), 3, 8).save(tmp_path / "toy.keras")
-    return str(tmp_path / "toy.keras")
+    build((8, 8, 3), 3, 8).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run from Python."""
+    return run(Config(data="toy", epochs=2), out=tmp_path_factory.mktemp("runs"))
 
 
 def probabilities(path: Path) -> np.ndarray:
@@ -46,7 +57,7 @@ def probabilities(path: Path) -> np.ndarray:
 
 
 def test_an_entry_in_each_catalogue_is_all_that_a_network_and_data_set_need(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tf_test: Any
 ) -> None:
     line = ["train", "--data", "toy", "--model", "toy", "--epochs", "2", "--out", str(tmp_path)]
     code = cli.main(line)
@@ -63,24 +74,15 @@ def test_an_entry_in_each_catalogue_is_all_that_a_network_and_data_set_need(
     lines = [line for line in (out + err).splitlines() if str(tmp_path) not in line]
     assert max(map(len, lines)) <= 80
     config = read_json(path / "config.json")
-    assert config["dataset"]["class_names"] == ["red", "green", "blue"]
+    assert config["dataset"]["class_names"] == list(NAMES)
     assert config["settings"]["model"] == "toy"
-
-
-def test_the_same_from_python(tmp_path: Path, tf_test: Any) -> None:
-    config = Config(data="toy", epochs=2)
-    first = run(config, out=tmp_path)
-    second = run(config, out=tmp_path, name="again")
-    assert (first.name, second.name) == ("toy_toy_epochs2_seed0", "again")
-    tf_test.assertAllEqual(probabilities(first), probabilities(second))
-    other = run(dataclasses.replace(config, seed=1), out=tmp_path)
-    tf_test.assertNotAllEqual(probabilities(first), probabilities(other))
+    assert finished.name == path.name  # the same from Python
+    tf_test.assertAllEqual(probabilities(path), probabilities(finished))
 
 
 def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
-    names = ("red", "green", "blue")
     test = arrays(30, 2)
-    data = ImageData.from_arrays(arrays(60, 0), arrays(30, 1), test, names, name="mine")
+    data = ImageData.from_arrays(arrays(60, 0), arrays(30, 1), test, NAMES, name="mine")
     keras.utils.set_random_seed(0)
     layers = keras.layers
     model = keras.Sequential(
@@ -92,77 +94,79 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
         ],
         name="linear",
     )
-    config = Config(epochs=30, lr=0.3, batch_size=15)
+    config = Config(epochs=6, lr=1.0, batch_size=5, limit=45)
     path = run(config, data=data, model=model, out=tmp_path)
-    assert path.name == "mine_linear_epochs30_batch-size15_lr0.3_seed0"
-    settings = read_json(path / "config.json")["settings"]
+    assert path.name == "mine_linear_limit45_epochs6_batch-size5_lr1.0_seed0"
+    content = read_json(path / "config.json")
+    settings = content["settings"]
     assert (settings["data"], settings["model"]) == ("mine", "linear")
+    assert (settings["image_size"], settings["weights"]) == (None, None)
+    assert content["dataset"]["splits"] == {"train": 45, "val": 30, "test": 30}
     expected = model.predict(test[0], verbose=0)
     tf_test.assertAllClose(probabilities(path), expected, atol=1e-6)
     assert read_json(path / "metrics.json")["test"]["accuracy"] > 0.9
 
 
-def test_a_model_that_does_not_fit_the_data_is_refused(tmp_path: Path) -> None:
-    model = build((8, 8, 3), 4, 8)
-    with pytest.raises(UsageError, match=r"must map \(8, 8, 3\) to \(3,\)"):
-        run(Config(data="toy"), model=model, out=tmp_path)
+class Subclassed(keras.Model):
+    """A model whose shapes nobody knows before it is called."""
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        (build((8, 8, 3), 4, 8), {}, r"must map \(8, 8, 3\) to \(3,\)"),
+        (Subclassed(), {}, "must be a functional or sequential model"),
+        (build((8, 8, 3), 3, 8), {"precision": "mixed_bfloat16"}, "`precision` is for networks by"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(
+    tmp_path: Path, model: keras.Model, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(Config(data="toy", **changes), model=model, out=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def kernel(file: Path) -> np.ndarray:
+    return np.asarray(keras.models.load_model(file).get_layer("conv1").kernel)
 
 
 @pytest.mark.parametrize(
     ("trainable", "changes"),
     [
-        ("all", {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "clip_norm": 1.0}),
-        ("head", {"precision": "mixed_bfloat16", "early_stopping": 1}),
-        ("head-then-all", {"ema": 0.9, "label_smoothing": 0.1, "class_weights": True}),
+        ("head", {"precision": "mixed_bfloat16", "early_stopping": 1, "class_weights": True}),
+        (
+            "head-then-all",
+            {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "clip_norm": 1.0, "lr": 0.1,
+             "augment": True, "ema": 0.9, "label_smoothing": 0.1},
+        ),
     ],
-)
+)  # fmt: skip
 def test_every_kind_of_training_is_repeatable(
-    tmp_path: Path, weights: str, tf_test: Any, trainable: str, changes: dict[str, Any]
+    tmp_path: Path, weights: Path, tf_test: Any, trainable: str, changes: dict[str, Any]
 ) -> None:
-    config = Config(
-        data="toy", epochs=2, weights=weights, trainable=trainable,
-        augment=trainable != "head", **changes,
-    )  # fmt: skip
+    config = Config(data="toy", epochs=2, weights=weights, trainable=trainable, **changes)  # type: ignore[arg-type]
     first, second = (run(config, out=tmp_path, name=name) for name in ("a", "b"))
     tf_test.assertAllEqual(probabilities(first), probabilities(second))
     model = keras.models.load_model(first / "model.keras")
-    images = arrays(30, 2)[0]
-    tf_test.assertAllClose(probabilities(first), model.predict(images, verbose=0), atol=2e-3)
-    assert (first / "head").is_dir() == (trainable == "head-then-all")
+    predicted = model.predict(arrays(30, 2)[0], verbose=0)
+    tf_test.assertAllClose(probabilities(first), predicted, atol=2e-3)
     assert keras.config.dtype_policy().name == "float32"
+    assert (first / "head").is_dir() == (trainable == "head-then-all")
+    if trainable == "head":
+        tf_test.assertAllEqual(kernel(first / "model.keras"), kernel(weights))
+    else:
+        tf_test.assertAllEqual(kernel(first / "head" / "model.keras"), kernel(weights))
+        tf_test.assertNotAllClose(kernel(first / "model.keras"), kernel(weights), atol=1e-4)
 
 
-def test_the_head_alone_and_then_all(tmp_path: Path, weights: str, tf_test: Any) -> None:
-    config = Config(data="toy", epochs=2, weights=weights, trainable="head-then-all")
-    path = run(config, out=tmp_path)
-
-    def kernel(file: Path) -> np.ndarray:
-        return np.asarray(keras.models.load_model(file).get_layer("conv1").kernel)
-
-    tf_test.assertAllEqual(kernel(path / "head" / "model.keras"), kernel(Path(weights)))
-    tf_test.assertNotAllClose(kernel(path / "model.keras"), kernel(Path(weights)), atol=1e-4)
-
-
-def test_training_further_from_a_run_has_another_order(
-    tmp_path: Path, tf_test: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tfmodels.data import pipeline
-
-    seeds: list[tuple[int, ...]] = []
-    original = pipeline.epoch_order
-
-    def epoch_order(n: int, seed: tuple[int, ...], epoch: int) -> np.ndarray:
-        seeds.append((*seed, epoch))
-        return original(n, seed, epoch)
-
-    monkeypatch.setattr(pipeline, "epoch_order", epoch_order)
-    first = run(Config(data="toy", epochs=1), out=tmp_path, name="first")
-    second = Config(data="toy", epochs=1, weights=str(first / "model.keras"))
-    run(second, out=tmp_path, name="second")
-    run(second, out=tmp_path, name="third")
-    assert len(seeds) == 3
-    assert seeds[0] != seeds[1] == seeds[2]
+def test_training_further_has_another_order(weights: Path, finished: Path) -> None:
+    files = [weights, weights, finished / "model.keras", finished / "best.keras"]
+    starts = [experiment._start(Config(data="toy", weights=str(file))) for file in files]
+    assert starts[0] == starts[1] != starts[2]
+    assert experiment._start(Config(data="toy")) == 0
+    models = [keras.models.load_model(file) for file in files[1:3]]
+    assert experiment._checksum(models[0]) != experiment._checksum(models[1])
 
 
 def test_a_failure_before_the_first_epoch_leaves_nothing(
@@ -171,45 +175,47 @@ def test_a_failure_before_the_first_epoch_leaves_nothing(
     def fail(*arguments: Any) -> None:
         raise RunError("no memory")
 
-    monkeypatch.setattr(experiment, "train", fail)
+    monkeypatch.setattr(experiment, "train_model", fail)
     with pytest.raises(RunError, match="no memory"):
         run(Config(data="toy"), out=tmp_path / "runs")
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_errors_in_python_speak_of_parameters(tmp_path: Path) -> None:
-    run(Config(data="toy", epochs=1), out=tmp_path, name="x")
+def test_errors_in_python_speak_of_parameters(finished: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        run(Config(data="toy", epochs=1), out=tmp_path, name="x")
+        run(Config(data="toy", epochs=2), out=finished.parent)
     assert "--" not in str(caught.value)
     assert "`overwrite=True`" in str(caught.value)
 
 
-def test_a_run_on_jax(tmp_path: Path) -> None:
+def test_a_run_on_jax(tmp_path: Path, weights: Path, tf_test: Any) -> None:
     pytest.importorskip("jax")
     program = f"""
-import json
 from tests.toys import TOY_DATA, TOY_NETWORK
-from tfmodels import Config, configure, run
+from tfmodels import configure, run
 from tfmodels.data.catalog import DATASETS
 from tfmodels.models.catalog import NETWORKS
 NETWORKS["toy"], DATASETS["toy"] = TOY_NETWORK, TOY_DATA
-first = run(configure(data="toy", epochs=2), out={str(tmp_path)!r}, name="all")
-head = configure(data="toy", epochs=2, weights=str(first / "model.keras"), trainable="head")
-run(head, out={str(tmp_path)!r}, name="head")
+config = configure(data="toy", epochs=1, weights={str(weights)!r}, trainable="head-then-all")
+run(config, out={str(tmp_path)!r}, name="jax")
 """
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for name in ("all", "head"):
-        assert json.loads((tmp_path / name / "config.json").read_text())["backend"] == "jax"
-        model = keras.models.load_model(tmp_path / name / "model.keras")
-        predicted = model.predict(arrays(30, 2)[0], verbose=0)
-        np.testing.assert_allclose(predicted, probabilities(tmp_path / name), atol=1e-5)
+    assert read_json(tmp_path / "jax" / "config.json")["backend"] == "jax"
+    model = keras.models.load_model(tmp_path / "jax" / "model.keras")
+    predicted = model.predict(arrays(30, 2)[0], verbose=0)
+    tf_test.assertAllClose(predicted, probabilities(tmp_path / "jax"), atol=1e-5)
+
+
+def test_paths_may_be_path_objects(tmp_path: Path, weights: Path) -> None:
+    config = Config(data=tmp_path, data_dir=tmp_path, weights=weights)  # type: ignore[arg-type]
+    settings = dataclasses.asdict(config)
+    assert settings["data"] == settings["data_dir"] == str(tmp_path)
+    assert json.loads(json.dumps(settings))["weights"] == str(weights)

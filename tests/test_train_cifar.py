@@ -30,7 +30,7 @@ def finished(
     """One run of three epochs on part of the sample: the process and the run directory."""
     out = tmp_path_factory.mktemp("runs")
     done = run_script(
-        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--limit", 640,
+        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--limit", 160,
         "--epochs", 3, "--out", out,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_it_says_what_it_does_and_how_long_it_takes(finished: Finished) -> None:
     lines = done.stderr.splitlines()
     words = [line.split(":")[0] for line in lines if not line.startswith(" ")]
     assert words[:5] == ["data", "split", "network", "device", "run"]
-    assert lines[0].startswith("data:    sample 1.0.0, 10 classes; images: 640 train, 500 val, 640")
+    assert lines[0].startswith("data:    sample 1.0.0, 10 classes; images: 160 train, 160 val, 160")
     assert [line[:9] for line in lines if line.startswith("epoch")] == [
         "epoch 1/3", "epoch 2/3", "epoch 3/3",
     ]  # fmt: skip
@@ -72,11 +72,11 @@ def test_every_file_of_the_contract_is_there(finished: Finished) -> None:
 def test_config(finished: Finished) -> None:
     config = json.loads((finished[1] / "config.json").read_text())
     settings = config["settings"]
-    assert (settings["epochs"], settings["lr"], settings["limit"]) == (3, 0.001, 640)
+    assert (settings["epochs"], settings["lr"], settings["limit"]) == (3, 0.001, 160)
     assert (settings["data"], settings["model"], config["seed"]) == ("sample", "vgg", 0)
     dataset = config["dataset"]
     assert (dataset["name"], dataset["version"]) == ("sample", "1.0.0")
-    assert dataset["splits"] == {"train": 640, "val": 500, "test": 640}
+    assert dataset["splits"] == {"train": 160, "val": 160, "test": 160}
     assert config["versions"]["keras"] == keras.__version__
     assert config["hardware"]["cores"] >= 1
     assert config["started"] < config["ended"]
@@ -94,7 +94,7 @@ def test_predictions_metrics_and_model_agree(
     finished: Finished, sample_dir: Path, tf_test: Any
 ) -> None:
     run = finished[1]
-    data = load_data(configure(data="sample", data_dir=str(sample_dir), limit=640))
+    data = load_data(configure(data="sample", data_dir=str(sample_dir), limit=160))
     model = keras.models.load_model(run / "model.keras")
     metrics = json.loads((run / "metrics.json").read_text())
     with np.load(run / "predictions.npz", allow_pickle=False) as saved:
@@ -120,7 +120,7 @@ def test_an_existing_run_is_refused_and_unharmed(
     run = finished[1]
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
     done = run_script(
-        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--limit", 640,
+        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--limit", 160,
         "--epochs", 3, "--out", run.parent,
     )  # fmt: skip
     assert done.returncode == 2
@@ -148,7 +148,7 @@ def test_a_kept_run_survives_a_call_that_fails(
 def test_the_same_command_gives_the_same_predictions(
     run_script: RunScript, sample_dir: Path, tmp_path: Path, tf_test: Any
 ) -> None:
-    flags = ("--augment", "--deterministic", "--no-step-decay", "--limit", 64, "--epochs", 2)
+    flags = ("--augment", "--deterministic", "--no-step-decay", "--limit", 64, "--epochs", 1)
     predictions = []
     for out in ("first", "second"):
         done = run_script(

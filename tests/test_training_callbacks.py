@@ -4,7 +4,7 @@ from typing import Any
 import keras
 import pytest
 
-from tfmodels.training.callbacks import Progress, clock, short, step_decay
+from tfmodels.training.callbacks import Progress, clock, format_rate, step_decay
 
 
 def test_step_decay_against_a_table_written_by_hand() -> None:
@@ -19,7 +19,7 @@ def test_durations_and_rates_are_short() -> None:
     assert [clock(seconds) for seconds in (0.4, 59.6, 61, 3599, 3600, 36061)] == [
         "00:00", "01:00", "01:01", "59:59", "1:00:00", "10:01:01",
     ]  # fmt: skip
-    rates = [short(rate) for rate in (0.001, 1e-05, 0.00025, 0.1, 3, 0.012345)]
+    rates = [format_rate(rate) for rate in (0.001, 1e-05, 0.00025, 0.1, 3, 0.012345)]
     assert rates == ["1e-3", "1e-5", "2.5e-4", "1e-1", "3e0", "1.23e-2"]
 
 

@@ -14,7 +14,7 @@ from tfmodels.models.catalog import build
 from tfmodels.models.parts import feature_extractor
 from tfmodels.training import features
 from tfmodels.training.features import compute_features
-from tfmodels.training.fit import predict, train
+from tfmodels.training.fit import predict, train_model
 
 CONFIG = Config(data="sample", epochs=3, batch_size=16, lr=0.01)
 HEAD = dataclasses.replace(CONFIG, weights="x.keras", trainable="head")
@@ -53,11 +53,11 @@ def test_the_head_is_that_of_training_with_frozen_features(
     plain, start = network(), network().get_weights()
     for layer in feature_extractor(plain).layers:
         layer.trainable = False
-    train(plain, data, CONFIG)
+    train_model(plain, data, CONFIG)
     fast = network()
     directory = tmp_path / "run"
     directory.mkdir()
-    last = train(fast, data, HEAD, directory)
+    last = train_model(fast, data, HEAD, directory)
 
     for ours, theirs in zip(fast.get_weights(), plain.get_weights(), strict=True):
         tf_test.assertAllClose(ours, theirs, atol=1e-5)

@@ -13,7 +13,7 @@ from tfmodels.data.images import ImageData, Split
 from tfmodels.errors import RunError
 from tfmodels.models.vgg import vgg
 from tfmodels.training.callbacks import HISTORY_COLUMNS
-from tfmodels.training.fit import predict, train
+from tfmodels.training.fit import predict, train_model
 
 TINY = Config(data="sample", epochs=3, batch_size=32, lr=0.01, step_size=2, gamma=0.5)
 Trained = tuple[keras.Model, Path, str]
@@ -46,7 +46,7 @@ def trained(sample_data: ImageData, tmp_path_factory: pytest.TempPathFactory) ->
     with pytest.MonkeyPatch.context() as patch:
         printed: list[str] = []
         patch.setattr("sys.stderr.write", printed.append, raising=False)
-        train(model, sample_data, TINY, directory)
+        train_model(model, sample_data, TINY, directory)
     return model, directory, "".join(printed)
 
 
@@ -71,7 +71,7 @@ def test_training_lowers_the_loss(trained: Trained) -> None:
 
 
 def test_with_a_constant_schedule_the_rate_stays(sample_data: ImageData, tmp_path: Path) -> None:
-    train(tiny_model(), sample_data, dataclasses.replace(TINY, schedule="constant"), tmp_path)
+    train_model(tiny_model(), sample_data, dataclasses.replace(TINY, schedule="constant"), tmp_path)
     assert column(tmp_path, "lr") == [0.01] * 3
 
 
@@ -95,11 +95,11 @@ def test_the_same_seed_gives_the_same_network(
     trained: Trained, sample_data: ImageData, tf_test: Any
 ) -> None:
     again = tiny_model()
-    train(again, sample_data, TINY)
+    train_model(again, sample_data, TINY)
     first = predict(trained[0], sample_data.test)
     tf_test.assertAllEqual(predict(again, sample_data.test), first)
     other = tiny_model()
-    train(other, sample_data, dataclasses.replace(TINY, seed=1))
+    train_model(other, sample_data, dataclasses.replace(TINY, seed=1))
     tf_test.assertNotAllEqual(predict(other, sample_data.test), first)
 
 
@@ -108,7 +108,7 @@ def test_training_further_from_given_weights_has_another_order(
 ) -> None:
     models = [tiny_model() for _ in range(2)]
     for start, model in enumerate(models):
-        train(model, sample_data, dataclasses.replace(TINY, epochs=1), start=start)
+        train_model(model, sample_data, dataclasses.replace(TINY, epochs=1), start=start)
     tf_test.assertNotAllClose(models[0].get_weights()[0], models[1].get_weights()[0])
 
 
@@ -125,7 +125,7 @@ def test_early_stopping_keeps_the_best_epoch(
 ) -> None:
     config = dataclasses.replace(TINY, epochs=30, early_stopping=1, lr=0.03, schedule="constant")
     model = tiny_model()
-    train(model, sample_data, config, tmp_path)
+    train_model(model, sample_data, config, tmp_path)
     accuracies = column(tmp_path, "val_accuracy")
     assert len(accuracies) < 30
     assert accuracies[-1] <= max(accuracies[:-1])
@@ -140,8 +140,8 @@ def test_the_moving_average_is_what_is_judged_and_kept(
 ) -> None:
     config = dataclasses.replace(TINY, ema=0.9, early_stopping=early_stopping)
     averaged, plain = tiny_model(), tiny_model()
-    train(averaged, sample_data, config, tmp_path)
-    train(plain, sample_data, TINY)
+    train_model(averaged, sample_data, config, tmp_path)
+    train_model(plain, sample_data, TINY)
     tf_test.assertNotAllClose(averaged.get_weights()[0], plain.get_weights()[0])
     accuracies = column(tmp_path, "val_accuracy")
     expected = accuracies[-1] if early_stopping is None else max(accuracies)
@@ -154,8 +154,8 @@ def test_the_moving_average_against_the_formula(sample_data: ImageData, tf_test:
     one_step = dataclasses.replace(TINY, batch_size=320, epochs=1, schedule="constant", lr=0.1)
     start = tiny_model().get_weights()[0]
     averaged, plain = tiny_model(), tiny_model()
-    train(plain, sample_data, dataclasses.replace(one_step, optimizer="sgd"))
-    train(averaged, sample_data, dataclasses.replace(one_step, optimizer="sgd", ema=0.75))
+    train_model(plain, sample_data, dataclasses.replace(one_step, optimizer="sgd"))
+    train_model(averaged, sample_data, dataclasses.replace(one_step, optimizer="sgd", ema=0.75))
     # Keras starts its average with the weights after the first step.
     assert abs(plain.get_weights()[0] - start).max() > 1e-4
     tf_test.assertAllClose(averaged.get_weights()[0], plain.get_weights()[0], atol=1e-6)
@@ -167,7 +167,7 @@ def test_class_weights_favour_rare_classes(sample_data: ImageData) -> None:
     shares = []
     for class_weights in (False, True):
         model = tiny_model()
-        train(model, data, dataclasses.replace(TINY, class_weights=class_weights, epochs=6))
+        train_model(model, data, dataclasses.replace(TINY, class_weights=class_weights, epochs=6))
         shares.append((predict(model, data.test).argmax(axis=1) >= 5).mean())
     assert shares[1] > shares[0]
 
@@ -178,7 +178,7 @@ def test_clipped_gradients_move_weights_by_no_more(sample_data: ImageData) -> No
     )
     model = tiny_model()
     start = model.get_layer("logits").get_weights()[0]
-    train(model, sample_data, config)
+    train_model(model, sample_data, config)
     moved = np.linalg.norm(model.get_layer("logits").get_weights()[0] - start)
     # One step of Nesterov momentum 0.9 takes 1.9 times the clipped gradient.
     assert moved == pytest.approx(0.0019, rel=1e-2)
@@ -187,4 +187,4 @@ def test_clipped_gradients_move_weights_by_no_more(sample_data: ImageData) -> No
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(sample_data: ImageData) -> None:
     message = r"loss became nan in epoch 1 with `lr=1e\+30`: lower"
     with pytest.raises(RunError, match=message):
-        train(tiny_model(), sample_data, dataclasses.replace(TINY, lr=1e30, batch_size=8))
+        train_model(tiny_model(), sample_data, dataclasses.replace(TINY, lr=1e30, batch_size=8))

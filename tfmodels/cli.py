@@ -6,7 +6,7 @@ wrong argument answer at once.
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from tfmodels.recipes import RECIPES, configure
 from tfmodels.runs.directory import check_free, check_writable, is_complete, run_path
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import Parser, as_flags, run_command
-
-Command = Callable[[argparse.Namespace], None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tfmodels.data.catalog import dataset_spec
+from tfmodels.data.catalog import DATASETS, dataset_spec
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import NETWORKS
 
@@ -41,7 +41,7 @@ class Config:
     """
 
     data: str = _setting(
-        "cifar10", "data set: cifar10, eurosat, sample, land-sample, or a folder of images"
+        "cifar10", f"data set: {', '.join(DATASETS)}, or a folder of images"
     )
     data_dir: str | None = _setting(
         None, "folder of prepared TFDS data sets (default: TFDS_DATA_DIR, or TFDS' own)"
@@ -98,6 +98,9 @@ class Config:
 
     def __post_init__(self) -> None:
         """Fill in the defaults that depend on data set and network, and check all values."""
+        for name in ("data", "data_dir", "archive", "split_scheme", "weights"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
         spec = dataset_spec(self.data)
         self._default("model", spec.network)
         self._default("split_scheme", spec.split_schemes[0])

@@ -22,7 +22,7 @@ from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
 from tfmodels.runs.directory import check_free, new_run, now, run_path, write_json
 from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
-from tfmodels.training.fit import predict, train
+from tfmodels.training.fit import predict, train_model
 
 
 def run(
@@ -58,12 +58,13 @@ def run(
     config = config or Config()
     config.check_files()
     started = now()
-    own = {"data": data.name} if data else {}
-    own |= {"model": model.name} if model else {}
-    path = run_path(Path(out), config.run_name(**own) if name is None else name)
+    own = _own_settings(config, data, model)
+    default_name = config.run_name(own.get("data", ""), own.get("model", ""))
+    path = run_path(Path(out), default_name if name is None else name)
     check_free(path, overwrite)
+    environment.hide_gpus_from_tensorflow()
     with _keras_settings(config):
-        data = data or load_data(config)
+        data = data.limited(config.limit, config.seed) if data else load_data(config)
         network = model or build_network(config, data)
         check_model(network, data)
         description = describe(config, data, network) | {"started": started}
@@ -71,7 +72,8 @@ def run(
         announce(description, data, path)
         with new_run(path, overwrite) as directory:
             write_json(directory / "config.json", description)
-            last = train(network, data, config, directory, _start(config))
+            start = _start(config) if model is None else _checksum(model)
+            last = train_model(network, data, config, directory, start)
             predictions = {
                 part: Predictions(split.ids, split.labels, predict(last.network, split, part))
                 for part, split in (("val", last.data.val), ("test", last.data.test))
@@ -87,7 +89,10 @@ def run(
 
 @contextlib.contextmanager
 def _keras_settings(config: Config) -> Iterator[None]:
-    """Set seed, precision and determinism; afterwards precision is as it was."""
+    """Set seed, precision and determinism; afterwards precision is as it was.
+
+    Determinism stays on in this process: TensorFlow has no public way to turn it off.
+    """
     policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(config.seed)
     if config.deterministic and keras.backend.backend() == "tensorflow":
@@ -119,7 +124,13 @@ def check_model(model: keras.Model, data: ImageData) -> None:
     Raises:
         UsageError: it doesn't.
     """
-    shapes = model.input_shape[1:], model.output_shape[1:]
+    try:
+        shapes = model.input_shape[1:], model.output_shape[1:]
+    except AttributeError as error:
+        raise UsageError(
+            f"`model` is a {type(model).__name__} without fixed shapes: it must be a functional or "
+            "sequential model"
+        ) from error
     required = data.image_shape, (len(data.class_names),)
     fits = all(
         len(shape) == len(need) and all(a in (None, b) for a, b in zip(shape, need, strict=True))
@@ -171,6 +182,35 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
     for name, value in [*lines.items(), *(("note", note) for note in data.notes)]:
         print(wrap(f"{name + ':':<9}{value}", indent=9), file=sys.stderr)
     print(f"{'run:':<9}{path}", file=sys.stderr)
+
+
+def _own_settings(
+    config: Config, data: ImageData | None, model: keras.Model | None
+) -> dict[str, Any]:
+    """Return the settings that data and a model of one's own replace.
+
+    Raises:
+        UsageError: a setting is asked for that only networks of the catalogue have.
+    """
+    own: dict[str, Any] = {} if data is None else {"data": data.name}
+    if model is None:
+        return own
+    if config.weights != "none":
+        raise UsageError("`weights` is for networks by name: load them into your `model` yourself")
+    if config.precision != "float32":
+        raise UsageError(
+            "`precision` is for networks by name: give the layers of your `model` a dtype policy"
+        )
+    precision = model.dtype_policy.name
+    return own | {"model": model.name, "image_size": None, "weights": None, "precision": precision}
+
+
+def _checksum(model: keras.Model) -> int:
+    """Return a checksum of a model's weights."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    return int.from_bytes(digest.digest()[:4])
 
 
 def _start(config: Config) -> int:

@@ -37,15 +37,16 @@ class History(keras.callbacks.Callback):
         self.path = path
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock."""
+        """Start the clock and note the learning rate, which some schedules change every step."""
         self.started = time.monotonic()
+        self.lr = _learning_rate(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's row."""
         row = {
             **(logs or {}),
             "epoch": epoch + 1,
-            "lr": f"{_learning_rate(self.model):.7g}",
+            "lr": f"{self.lr:.7g}",
             "seconds": round(time.monotonic() - self.started, 2),
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:
@@ -106,8 +107,8 @@ class Progress(keras.callbacks.Callback):
         self.done = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember which epoch it is."""
-        self.epoch = epoch
+        """Note the epoch and its learning rate."""
+        self.epoch, self.lr = epoch, _learning_rate(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewrite the line on a terminal, four times a second at most."""
@@ -123,7 +124,7 @@ class Progress(keras.callbacks.Callback):
         logs = logs or {}
         text = self._line(
             f"loss {logs['loss']:.3f}  acc {100 * logs['accuracy']:.1f}  "
-            f"val {100 * logs['val_accuracy']:.1f}  lr {short(_learning_rate(self.model))}"
+            f"val {100 * logs['val_accuracy']:.1f}  lr {format_rate(self.lr)}"
         )
         sys.stderr.write(f"\r{text:<79}\n" if self.live else f"{text}\n")
         sys.stderr.flush()
@@ -148,7 +149,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def short(number: float) -> str:
+def format_rate(number: float) -> str:
     """Return a learning rate in at most seven characters, such as 1e-3 or 2.5e-4."""
     mantissa, exponent = f"{number:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"

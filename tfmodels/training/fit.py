@@ -1,6 +1,7 @@
 """Train a network in stages, and predict with it."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Stage:
     data: ImageData
 
 
-def train(
+def train_model(
     model: keras.Model,
     data: ImageData,
     config: Config,
@@ -62,7 +63,7 @@ def train(
             folder = directory / stage.name
             folder.mkdir()
         name = stage.name if len(stages) > 1 else ""
-        fit(stage, config, folder, model, (config.seed, start, number), name)
+        fit_stage(stage, config, folder, model, (config.seed, start, number), name)
     return stages[-1]
 
 
@@ -75,7 +76,7 @@ def list_stages(model: keras.Model, data: ImageData, trainable: str) -> list[Sta
     return [head] if trainable == "head" else [head, whole]
 
 
-def fit(
+def fit_stage(
     stage: Stage,
     config: Config,
     directory: Path | None,
@@ -97,16 +98,20 @@ def fit(
     )
     # Features aren't images, so only the whole model learns from varied ones.
     augment = data.augment if config.augment and network is whole else None
-    history = network.fit(
-        training_batches(data.train, config.batch_size, seed, config.epochs, augment=augment),
-        validation_data=evaluation_batches(data.val),
-        epochs=config.epochs,
-        steps_per_epoch=steps,  # the pipeline runs through all epochs
-        shuffle=False,  # and has an order of its own
-        class_weight=_class_weights(data.train) if config.class_weights else None,
-        callbacks=_callbacks(config, directory, whole, name),
-        verbose=0,
-    )
+    progress = Progress(name)
+    try:
+        history = network.fit(
+            training_batches(data.train, config.batch_size, seed, config.epochs, augment=augment),
+            validation_data=evaluation_batches(data.val),
+            epochs=config.epochs,
+            steps_per_epoch=steps,  # the pipeline runs through all epochs
+            shuffle=False,  # and has an order of its own
+            class_weight=_class_weights(data.train) if config.class_weights else None,
+            callbacks=[*_callbacks(config, directory, whole), progress],
+            verbose=0,
+        )
+    finally:
+        progress.on_train_end()  # Keras doesn't call it after an error
     loss = history.history["loss"][-1]
     if not np.isfinite(loss):
         raise RunError(
@@ -117,8 +122,10 @@ def fit(
         save_model(whole, directory / "model.keras")  # the best epoch's weights are back
 
 
-def predict(network: keras.Model, split: Split, name: str = "predict") -> np.ndarray:
+def predict(network: keras.Model, split: Split, name: str = "") -> np.ndarray:
     """Return class probabilities (n, classes) float32 of a split, in its order."""
+    if not sys.stderr.isatty():  # where no bar is drawn
+        print(f"predicting {name}: {len(split):,} images", file=sys.stderr)
     batches = evaluation_batches(split)
     options = {"ncols": 79, "leave": False, "unit": "batch", "disable": None}
     progress = tqdm(batches.as_numpy_iterator(), name, len(batches), **options)
@@ -132,7 +139,7 @@ def _class_weights(split: Split) -> dict[int, float]:
 
 
 def _callbacks(
-    config: Config, directory: Path | None, whole: keras.Model, name: str
+    config: Config, directory: Path | None, whole: keras.Model
 ) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
     if config.schedule == "step":
@@ -154,4 +161,4 @@ def _callbacks(
             KeepModel(directory, whole),
             keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
         ]
-    return [*callbacks, Progress(name)]
+    return callbacks
