@@ -15,7 +15,12 @@ from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
 from tfmodels.report.page import write_report
 from tfmodels.runs.directory import read_json, write_json
-from tfmodels.runs.predictions import load_mistakes, load_predictions
+from tfmodels.runs.predictions import (
+    Predictions,
+    load_mistakes,
+    load_predictions,
+    save_predictions,
+)
 
 MakeRun = Callable[..., Path]
 
@@ -161,6 +166,22 @@ def test_an_oracle_is_named_after_its_fusion(make_run: MakeRun, tmp_path: Path) 
     run_fusion(members, "sum", False, tmp_path / "fused")
     text = (tmp_path / "fused" / "report.html").read_text()
     assert re.findall(r"--run-0\)\">(.*?)</span>oracle of fused", text) == ["oracle of run 3"]
+
+
+@pytest.mark.parametrize(("classes", "tables"), [(30, 1), (31, 0)])
+def test_the_matrix_of_many_classes_is_left_out(
+    run: Path, tmp_path: Path, classes: int, tables: int
+) -> None:
+    labels = np.arange(classes)
+    test = Predictions(labels.astype(str), labels, np.eye(classes, dtype=np.float32))
+    names = tuple(f"class {i}" for i in range(classes))
+    save_predictions(run / "predictions.npz", {"test": test}, names)
+    page = page_of(run, out=tmp_path / "report.html")
+    assert not page.open
+    text = (tmp_path / "report.html").read_text()
+    assert text.count('class="matrix"') == tables
+    assert text.count("<details>") == 1 - tables
+    assert ("figures/confusion_matrix.png" in page.text) == (not tables)
 
 
 def test_one_run_has_no_legend(run: Path) -> None:

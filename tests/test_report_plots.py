@@ -1,6 +1,8 @@
+import time
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -26,6 +28,17 @@ def test_loss_curve_of_a_history_file(tmp_path: Path) -> None:
     assert 0.005 < ink(tmp_path / "one.png") < ink(tmp_path / "eight.png") < 0.5
 
 
+@pytest.mark.parametrize(("each", "lines"), [(4, 1), (3, 2), (1, 0)])
+def test_steps_of_the_learning_rate_are_marked_unless_it_changes_all_the_time(
+    tmp_path: Path, each: int, lines: int
+) -> None:
+    rows = ["epoch,lr,loss,accuracy,val_loss,val_accuracy"]
+    rows += [f"{epoch},{0.5 ** (epoch // each)},2,.3,2.1,.2" for epoch in range(8)]
+    (tmp_path / "history.csv").write_text("\n".join(rows))
+    axes = plots.loss_curve(tmp_path / "history.csv").axes
+    assert [len(ax.lines) - 2 for ax in axes] == [lines, lines]
+
+
 def test_a_damaged_history_is_named(tmp_path: Path) -> None:
     history = "epoch,lr,loss,accuracy,val_loss,val_accuracy,seconds\n1,0.1,2,.3"
     (tmp_path / "history.csv").write_text(history)
@@ -44,6 +57,69 @@ def test_confusion_matrix_is_shaded_by_fractions_of_the_row(tmp_path: Path) -> N
     }
     assert dark["perfect"] > dark["empty"] + 0.1
     assert abs(dark["more"] - dark["perfect"]) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("classes", "numbers", "names"), [(30, 900, 30), (31, 0, 31), (300, 0, 60)]
+)
+def test_a_confusion_matrix_of_many_classes_stays_small(
+    tmp_path: Path, classes: int, numbers: int, names: int
+) -> None:
+    begin = time.process_time()
+    counts = np.eye(classes, dtype=int)
+    figure = plots.confusion_matrix(counts, [f"a class {i}" for i in range(classes)])
+    plots.save(figure, tmp_path / "matrix.png")
+    assert max(figure.get_size_inches()) <= 14
+    assert len(figure.axes[0].texts) == numbers
+    assert len(figure.axes[0].get_yticks()) == names
+    assert time.process_time() - begin < 10  # about one on an idle machine
+
+
+def test_class_names_are_no_formulas(tmp_path: Path) -> None:
+    figure = plots.confusion_matrix(np.eye(2, dtype=int), ("$x^{$", "b"))
+    plots.save(figure, tmp_path / "matrix.png")
+
+
+def texts(model: keras.Model) -> list[str]:
+    return [text.get_text() for text in plots.architecture(model).axes[0].texts]
+
+
+def test_of_several_outputs_of_a_layer_the_first_is_drawn() -> None:
+    inputs = keras.Input((6, 8))
+    attention = keras.layers.MultiHeadAttention(2, 4)
+    outputs, _ = attention(inputs, inputs, return_attention_scores=True)
+    assert texts(keras.Model(inputs, outputs)).count("6 × 8") == 2
+
+
+class Scale(keras.layers.Layer):
+    """A layer that needs an argument and can't describe itself."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def call(self, inputs: Any) -> Any:
+        return self.factor * inputs
+
+
+class Subclassed(keras.Model):
+    """A model whose layers are known, but not what lies between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = Scale(2)
+        self.dense = keras.layers.Dense(3, name="dense")
+        self.unused = keras.layers.Dense(3, name="unused")
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(self.scale(inputs))
+
+
+def test_of_a_subclassed_model_the_layers_are_drawn() -> None:
+    model = Subclassed()
+    model(np.zeros((1, 4), "float32"))
+    drawn = texts(model)
+    assert {"Scale", "dense", "unused", "15"} <= set(drawn)
 
 
 def test_architecture_grows_with_the_layers(tmp_path: Path) -> None:

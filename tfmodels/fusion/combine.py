@@ -22,9 +22,9 @@ from tfmodels.report.tables import (
     fusion_summary,
     markdown_table,
     methods_table,
-    numbered,
     percent,
     select_columns,
+    short_names,
 )
 from tfmodels.runs import environment
 from tfmodels.runs.directory import RESULTS, new_run, now, run_path, write_json, write_text
@@ -36,6 +36,7 @@ from tfmodels.runs.predictions import (
 )
 
 QUICK = tuple(method for method in METHODS if method != "stacking")  # tried for a hint
+OTHER_METHODS = "use `method=sum`, `method=geometric` or `method=vote`"  # learn nothing
 HINT = 0.001  # by how much mean class accuracy another method must be better
 
 
@@ -54,9 +55,9 @@ def fuse(
             of a class.
     """
     if method in LEARNING:
-        _check_validation(members, f"`method={method}`")
+        _check_validation(members, f"`method={method}`", OTHER_METHODS)
     if calibrate:
-        _check_validation(members, "`calibrate`")
+        _check_validation(members, "`calibrate`", "leave `calibrate` out")
     splits = {name: probabilities for name, (_, _, probabilities) in members.splits.items()}
     _, labels, validation = members.splits.get("val", (None, np.empty(0), np.empty(0)))
     rule, learned = rules.METHODS[method](validation, labels)
@@ -70,12 +71,12 @@ def fuse(
     return {name: outputs.astype(np.float32) for name, outputs in fused.items()}, learned
 
 
-def _check_validation(members: Members, what: str) -> None:
+def _check_validation(members: Members, what: str, otherwise: str) -> None:
     fault = _validation_fault(members)
     if fault:
         raise UsageError(
-            f"{what} learns from validation images, but {fault}: use `method=sum`, "
-            "`method=geometric` or `method=vote`, or runs with the same `seed` and more images"
+            f"{what} learns from validation images, but {fault}: {otherwise}, "
+            "or use runs with the same `seed` and more images"
         )
 
 
@@ -188,7 +189,7 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
     Raises:
         UsageError: the members have no validation images in common, or too few of a class.
     """
-    _check_validation(members, "`all_methods`")
+    _check_validation(members, "`all_methods`", OTHER_METHODS)
     labels = members.splits["val"][1]
     validation, learned, fused = {}, {}, {}
     for method in METHODS:
@@ -198,7 +199,7 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
         validation[method] = metrics["mean_class_accuracy"]
     comparison = compare(members, fused)
     header, rows = methods_table(comparison, validation, learned)
-    runs = numbered(members.names)
+    runs = short_names(members.names)
     path = fusion_path(out, members, "methods", calibrate)
     out.mkdir(parents=True, exist_ok=True)
     legend = "".join(f"{run}: {name}  \n" for name, run in runs.items())

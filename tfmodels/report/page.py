@@ -1,4 +1,4 @@
-"""One HTML page about a run, or several beside each other.
+"""One HTML page about a run, or of several side by side.
 
 It is made from the run directories alone, and needs no network and no other file.
 """
@@ -52,10 +52,11 @@ def write_report(runs: Sequence[Path], path: Path) -> None:
         title=" and ".join(run["name"] for run in described[:3]),
         runs=described,
         rows=list(rows.values()),
-        settings=_beside([run["settings"] for run in described]),
+        settings=_settings_table([run["settings"] for run in described]),
         per_class=_per_class(list(rows.values())),
         metrics=METRICS,
         probabilistic=PROBABILISTIC,
+        many=plots.MANY_CLASSES,
     )
     write_text(path, page)
 
@@ -146,7 +147,7 @@ def _matrix(counts: list[list[int]], class_names: Sequence[str]) -> list[dict[st
     ]
 
 
-def _beside(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _settings_table(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each setting with its value in each run, and whether the values differ."""
     names = dict.fromkeys(name for run in settings for name in run)
     table = [(name, [run.get(name, "–") for run in settings]) for name in names]

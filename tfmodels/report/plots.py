@@ -3,12 +3,14 @@
 import csv
 import io
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
@@ -20,6 +22,9 @@ if TYPE_CHECKING:  # importing it loads TensorFlow, which fusing does not need
     import keras
 
 DPI = 150
+MANY_CLASSES = 30  # above, a confusion matrix has no numbers
+LARGEST = 14.0  # inches of a confusion matrix
+MOST_TICKS = 60  # class names on an axis
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -49,6 +54,8 @@ def loss_curve(history: Path) -> Figure:
     columns = _read_history(history)
     epochs = columns["epoch"]
     steps = np.flatnonzero(np.diff(columns["lr"]))
+    if len(steps) > len(epochs) / 4:  # a schedule that changes it all the time, such as cosine
+        steps = steps[:0]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
@@ -74,22 +81,34 @@ def _read_history(path: Path) -> dict[str, list[float]]:
 
 
 def confusion_matrix(matrix: Any, class_names: Any) -> Figure:
-    """Draw a confusion matrix: counts, shaded by their fraction of the true class (row)."""
+    """Draw a confusion matrix: counts, shaded by their fraction of the true class (row).
+
+    Of many classes the shades alone, and the names of some.
+    """
     counts = np.asarray(matrix)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.5 + 0.62 * len(class_names)
+    many = len(class_names) > MANY_CLASSES
+    size = min(2.5 + 0.62 * len(class_names), LARGEST)
     figure = Figure(figsize=(size, size * 0.9), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(class_names))
-    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, class_names)
+    ticks = range(0, len(class_names), math.ceil(len(class_names) / MOST_TICKS))
+    names = [class_names[i] for i in ticks]
+    style: Any = {"fontsize": 7 if many else 10, "parse_math": False}
+    axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor", **style)
+    axes.set_yticks(ticks, names, **style)
     axes.set(xlabel="predicted", ylabel="true")
-    for (row, column), count in np.ndenumerate(counts):
-        color = "white" if fractions[row, column] > 0.5 else "black"
-        axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+    if not many:
+        _write_counts(axes, counts, fractions)
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
     return figure
+
+
+def _write_counts(axes: Axes, counts: np.ndarray, fractions: np.ndarray) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if fractions[row, column] > 0.5 else "black"
+        text = axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+        text.set_in_layout(False)  # measuring each would take seconds
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Figure:
@@ -120,7 +139,8 @@ COLORS = {
 def architecture(model: "keras.Model") -> Figure:
     """Draw the layers of a model as a column: name, kind, output shape, parameters.
 
-    Layers of one block (`block1_conv1`, `block1_bn1`, ...) share a frame.
+    Layers of one block (`block1_conv1`, `block1_bn1`, ...) share a frame. What a layer doesn't
+    tell is left out, such as the output shapes in subclassed models.
     """
     count = len(model.layers)
     figure = Figure(figsize=(7.5, 0.8 + 0.36 * count), layout="constrained")
@@ -128,7 +148,7 @@ def architecture(model: "keras.Model") -> Figure:
     axes.set(
         xlim=(0, 10),
         ylim=(count + 0.2, -1),
-        title=f"{model.name}: {model.count_params():,} parameters",
+        title=f"{model.name}: {_parameters(model) or 'no'} parameters",
     )
     axes.axis("off")
     heads = (
@@ -151,18 +171,34 @@ def architecture(model: "keras.Model") -> Figure:
                 edgecolor="none",
             )
         )
-        shape = " × ".join(str(size) for size in layer.output.shape[1:])
-        parameters = f"{layer.count_params():,}" if layer.count_params() else ""
-        texts = (layer.name, _describe(layer), shape, parameters)
+        texts = (layer.name, _describe(layer), _output_shape(layer), _parameters(layer))
         for (x, _, align), text in zip(heads, texts, strict=True):
             axes.text(x, row + 0.45, text, ha=align, va="center", fontsize=9)
     _frame_blocks(axes, [layer.name for layer in model.layers])
     return figure
 
 
+def _output_shape(layer: "keras.Layer") -> str:
+    """Return the shape of a layer's first output; empty if it wasn't called symbolically."""
+    try:
+        first = layer.output
+    except (AttributeError, ValueError):
+        return ""
+    while isinstance(first, list | tuple):  # such as attention and its scores
+        first = first[0]
+    return " × ".join(str(size) for size in first.shape[1:])
+
+
+def _parameters(layer: "keras.Layer") -> str:
+    return f"{layer.count_params():,}" if layer.built and layer.count_params() else ""
+
+
 def _describe(layer: "keras.Layer") -> str:
     kind = type(layer).__name__
-    config = layer.get_config()
+    try:
+        config = layer.get_config()
+    except NotImplementedError:  # of a user's own layer
+        config = {}
     if "kernel_size" in config:
         kind += " " + " × ".join(str(size) for size in config["kernel_size"])
     if "pool_size" in config:

@@ -107,7 +107,7 @@ def summary(run: Path) -> str:
 def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
     """Return what `fusion.comparison.compare` found: metrics, confused pairs, and the test."""
     metrics, intervals, rival = (comparison[key] for key in ("metrics", "intervals", "rival"))
-    runs = numbered(name for name in metrics if name not in ("fusion", "oracle"))
+    runs = short_names(name for name in metrics if name not in ("fusion", "oracle"))
     rows = [
         [runs.get(name, name), *metric_cells(row, intervals[name], name != "oracle")]
         for name, row in metrics.items()
@@ -176,7 +176,7 @@ def select_columns(
     return text_table(list(columns.values()), [[row[i] for i in chosen] for row in rows])
 
 
-def numbered(names: Iterable[str]) -> dict[str, str]:
+def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return short names for runs in tables: run 1, run 2, ... by their own names."""
     return {name: f"run {number}" for number, name in enumerate(names, 1)}
 
