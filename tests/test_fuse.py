@@ -41,9 +41,9 @@ def test_alone_it_fuses_the_newest_pretrained_two(
     [
         (
             (),
-            "runs holds no complete run of a pretrained MobileNet or AlexNet on EuroSAT: run "
-            "python train_eurosat.py --model mobilenetv2 --weights imagenet --out runs and "
-            "python train_eurosat.py --model alexnet --weights imagenet --out runs, or name",
+            "runs holds no complete run of a pretrained MobileNet or AlexNet on EuroSAT: "
+            "train one with --model mobilenetv2 and --weights imagenet and one with "
+            "--model alexnet and --weights imagenet, or name the runs to fuse",
         ),
         (("nowhere", "elsewhere"), "nowhere is not a complete run directory"),
         (("--all-methods", "--method", "vote"), "leave --method out"),

@@ -133,7 +133,8 @@ def test_without_common_validation_nothing_can_be_learned(
     del members.splits["val"]
     what = "`calibrate`" if calibrate else "`method=weighted`"
     differ = "learns from validation images, but the runs use different validation splits"
-    with pytest.raises(UsageError, match=f"{what} {differ}"):
+    advice = "leave `calibrate` out" if calibrate else "use `method=sum`, `method=geometric`"
+    with pytest.raises(UsageError, match=f"{what} {differ}: {advice}"):
         run_fusion(members, method, calibrate, tmp_path / "fused")
     assert not (tmp_path / "fused").exists()
     with pytest.raises(UsageError, match=f"`all_methods` {differ}"):

@@ -1,12 +1,15 @@
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfmodels.fusion.comparison import compare
 from tfmodels.fusion.members import Members, load_members
 from tfmodels.fusion.rules import fuse_sum
-from tfmodels.runs.directory import read_json, write_json
+from tfmodels.runs.directory import write_json
+from tfmodels.runs.predictions import load_predictions, save_predictions
 
 
 @pytest.fixture
@@ -15,16 +18,24 @@ def members(make_run: Callable[..., Path]) -> Members:
 
 
 def test_the_rival_is_the_best_on_validation_whatever_the_test_says(members: Members) -> None:
-    validation = {"first": 0.99, "second": 0.5}
-    for name, run in zip(members.names, members.paths, strict=True):
-        metrics = read_json(run / "metrics.json")
-        metrics["val"]["mean_class_accuracy"] = validation[name]
-        write_json(run / "metrics.json", metrics)
-    comparison = compare(members, {"fusion": fuse_sum(members.splits["test"][2])})
+    fused = {"fusion": fuse_sum(members.splits["test"][2])}
+    assert compare(members, fused)["rival"] == "second"  # it has more skill on both splits
+    path = members.paths[0] / "predictions.npz"
+    splits, class_names = load_predictions(path)
+    labels = splits["val"].labels
+    perfect = dataclasses.replace(splits["val"], probabilities=np.eye(3, dtype="float32")[labels])
+    save_predictions(path, splits | {"val": perfect}, class_names)
+    comparison = compare(members, fused)
     assert comparison["rival"] == "first"
     difference, metrics = comparison["differences"]["fusion"], comparison["metrics"]
     assert difference["rival"] == metrics["first"]["mean_class_accuracy"]
     assert difference["accuracy"] == metrics["fusion"]["mean_class_accuracy"]
+
+
+def test_a_changed_metrics_file_does_not_change_the_rival(members: Members) -> None:
+    write_json(members.paths[0] / "metrics.json", {"val": {"mean_class_accuracy": 2.0}})
+    comparison = compare(members, {"fusion": fuse_sum(members.splits["test"][2])})
+    assert comparison["rival"] == "second"
 
 
 def test_the_oracle_is_correct_where_any_member_is(members: Members) -> None:

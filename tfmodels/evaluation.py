@@ -100,15 +100,15 @@ def negative_log_likelihood(labels: np.ndarray, probabilities: np.ndarray) -> fl
     scikit-learn's `log_loss` limits float32 probabilities at 1e-7, and is too slow for the
     searches of `fusion.rules`.
     """
-    of_truth = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    return float(-np.log(np.maximum(of_truth, TINY, dtype=np.float64)).mean())
+    of_true_class = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    return float(-np.log(np.maximum(of_true_class, TINY, dtype=np.float64)).mean())
 
 
 def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean squared distance of the probabilities from the truth, 0 to 2 (Brier 1950)."""
     squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
-    of_truth = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    return float((squares - 2 * of_truth + 1).mean())
+    of_true_class = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    return float((squares - 2 * of_true_class + 1).mean())
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:

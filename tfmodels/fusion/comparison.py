@@ -10,7 +10,7 @@ import numpy as np
 from tfmodels.evaluation import evaluate
 from tfmodels.fusion.members import Members
 from tfmodels.fusion.significance import Comparison, bootstrap, interval, mcnemar
-from tfmodels.runs.directory import read_json
+from tfmodels.runs.predictions import load_predictions
 
 
 def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -79,6 +79,14 @@ def _oracle(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _best_on_validation(runs: Sequence[Path]) -> int:
-    metrics = [read_json(run / "metrics.json") for run in runs]
-    accuracies = [splits.get("val", {}).get("mean_class_accuracy", 0.0) for splits in metrics]
-    return int(np.argmax(accuracies))
+    return int(np.argmax([_validation_accuracy(run) for run in runs]))
+
+
+def _validation_accuracy(run: Path) -> float:
+    """Return the mean class accuracy of a run on its validation images; 0 if it has none."""
+    splits, class_names = load_predictions(run / "predictions.npz")
+    if "val" not in splits:  # a fusion of runs with different validation images
+        return 0.0
+    validation = splits["val"]
+    metrics = evaluate(validation.labels, validation.probabilities, class_names)
+    return float(metrics["mean_class_accuracy"])

@@ -44,7 +44,7 @@ def find_pretrained(out: Path) -> list[Path]:
     """Return the newest complete pretrained MobileNet and AlexNet runs on EuroSAT in a folder.
 
     Raises:
-        UsageError: there is none of one or both; the message names the commands that train them.
+        UsageError: there is none of one or both; the message says how to train them.
     """
     newest = {family: run for _, family, run in sorted(_pretrained(out))}
     missing = [family for family in FAMILIES if family not in newest]
@@ -53,13 +53,12 @@ def find_pretrained(out: Path) -> list[Path]:
             next(name for name, spec in NETWORKS.items() if spec.family == family)
             for family in missing
         ]
-        commands = " and ".join(
-            f"python train_eurosat.py --model {network} --weights imagenet --out {out}"
-            for network in networks
+        needed = " and ".join(
+            f"one with `model={network}` and `weights=imagenet`" for network in networks
         )
         raise UsageError(
             f"{out} holds no complete run of a pretrained {' or '.join(missing)} on EuroSAT: "
-            f"run {commands}, or name the runs to fuse"
+            f"train {needed}, or name the runs to fuse"
         )
     return [newest[family] for family in FAMILIES]
 
@@ -108,9 +107,9 @@ def load_members(runs: Sequence[Path]) -> Members:
     _warn_of_nesting(names, configs, checksums)
     loaded = [load_predictions(run / "predictions.npz") for run in runs]
     _check_alike(names, configs, [class_names for _, class_names in loaded])
-    splits = {"test": align(_of_split("test", names, loaded))}
+    splits = {"test": align(_select_split("test", names, loaded))}
     if all("val" in own and _same_ids(own, loaded[0][0]) for own, _ in loaded):
-        splits["val"] = align(_of_split("val", names, loaded))
+        splits["val"] = align(_select_split("val", names, loaded))
     return Members(names, tuple(runs), checksums, configs[0], loaded[0][1], splits)
 
 
@@ -128,7 +127,9 @@ def _warn_of_nesting(
             )
 
 
-def _of_split(split: str, names: Sequence[str], loaded: Sequence[Any]) -> dict[str, Predictions]:
+def _select_split(
+    split: str, names: Sequence[str], loaded: Sequence[Any]
+) -> dict[str, Predictions]:
     return {name: splits[split] for name, (splits, _) in zip(names, loaded, strict=True)}
 
 
