@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs import directory
 
@@ -174,3 +175,30 @@ def test_a_process_that_was_killed_does_not_lock_its_run(tmp_path: Path) -> None
     with directory.new_run(tmp_path / "run", overwrite=True) as work:
         fill(work)
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_lock_is_never_held_twice(tmp_path: Path) -> None:
+    code = """
+import pathlib, sys, time
+from tfmodels.errors import UsageError
+from tfmodels.runs.directory import new_run
+path = pathlib.Path(sys.argv[1])
+end, runs = time.monotonic() + 3, 0
+while time.monotonic() < end:
+    try:
+        with new_run(path / "run", files=()) as work:
+            (path / "held").mkdir()  # fails if another process holds the lock
+            runs += 1
+            (path / "held").rmdir()
+            raise InterruptedError
+    except (InterruptedError, UsageError):
+        pass
+assert runs
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert errors == 4 * [""]
+    assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,13 @@
+import functools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
+import tensorflow as tf
 
 from tests.conftest import ROOT
 from tfmodels.runs import environment
@@ -89,11 +93,55 @@ def test_a_failed_quiet_import_shows_the_log_it_kept_back(tmp_path: Path) -> Non
     assert "nothing_such" in done.stderr
 
 
-def test_with_keras_on_jax_the_gpus_are_not_tensorflows() -> None:
+class Config:
+    """In place of `tf.config`: remembers what is made visible."""
+
+    def __init__(self, started: bool) -> None:
+        self.started = started
+        self.calls: list[tuple[list[str], str]] = []
+
+    def set_visible_devices(self, devices: list[str], kind: str) -> None:
+        self.calls.append((devices, kind))
+        if self.started:
+            raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+
+@pytest.mark.parametrize(
+    ("backend", "started", "calls", "warning"),
+    [
+        ("tensorflow", False, [], ""),
+        ("jax", False, [([], "GPU")], ""),
+        ("jax", True, [([], "GPU")], "warning: TensorFlow has started already .* from jax: "),
+    ],
+)
+def test_gpus_are_hidden_from_tensorflow_where_keras_runs_on_another_backend(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    backend: str,
+    started: bool,
+    calls: list[tuple[list[str], str]],
+    warning: str,
+) -> None:
+    config = Config(started)
+    monkeypatch.setattr(tf, "config", config)
+    monkeypatch.setattr(keras.config, "backend", lambda: backend)
+    hide = functools.cache(environment.hide_gpus_from_tensorflow.__wrapped__)
+    hide()
+    hide()  # it does so, and warns, once
+    assert config.calls == calls
+    errors = capsys.readouterr().err
+    assert re.match(warning, errors)
+    assert errors.count("\n") == bool(warning)
+
+
+def test_a_quiet_import_hides_the_gpus_and_shows_the_warning() -> None:
     pytest.importorskip("jax")
     code = (
-        "tf = environment.import_quietly('tensorflow'); "
-        "print(tf.config.get_visible_devices('GPU'), tf.config.get_visible_devices('CPU') != [])"
+        "import keras, tensorflow as tf; "
+        "from unittest import mock; "
+        "error = mock.patch.object(tf.config, 'set_visible_devices', side_effect=RuntimeError); "
+        "error.start(); environment.import_quietly('tfmodels.experiment')"
     )
-    done = start(code, KERAS_BACKEND="jax")
-    assert (done.stdout, done.stderr) == ("[] True\n", "")
+    done = start(code, KERAS_BACKEND="jax", TF_CPP_MIN_LOG_LEVEL="3")
+    assert done.returncode == 0
+    assert "warning: TensorFlow has started already" in done.stderr

@@ -1,8 +1,10 @@
 """What a run was made with: versions, commit, hardware; and a quiet import of TensorFlow.
 
-TensorFlow is imported by `import_quietly` only.
+TensorFlow and Keras are imported by `import_quietly` and `hide_gpus_from_tensorflow` only.
 """
 
+import contextlib
+import functools
 import importlib
 import importlib.metadata
 import logging
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +98,29 @@ def _memory_gib() -> float | None:
 def import_quietly(module: str) -> types.ModuleType:
     """Import a module that loads TensorFlow, without the start-up log of its C++ parts.
 
-    That log goes straight to file descriptor 2 and no setting turns it off (TensorFlow 2.21).
-    If the import fails, the log is shown. Where Keras runs on another backend, TensorFlow
-    only feeds it, and the GPUs are hidden from TensorFlow, which would take all their memory.
+    If the import fails, the log is shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _stderr_kept_back():
+        tensorflow = importlib.import_module("tensorflow")
+        importlib.import_module("keras")
+        tensorflow.config.list_physical_devices()  # logs a lot
+    hide_gpus_from_tensorflow()
+    for name in ("absl", "tensorflow"):  # they warn of what users can't change
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _stderr_kept_back():
+        return importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def _stderr_kept_back() -> Iterator[None]:
+    """Show what is written to file descriptor 2 only if the block fails."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:
-            _set_up_tensorflow()
-            return importlib.import_module(module)
+            yield
         except Exception:
             log.seek(0)
             os.write(stderr, log.read())
@@ -116,11 +130,23 @@ def import_quietly(module: str) -> types.ModuleType:
             os.close(stderr)
 
 
-def _set_up_tensorflow() -> None:
+@functools.cache  # one warning is enough
+def hide_gpus_from_tensorflow() -> None:
+    """Hide the GPUs from TensorFlow where Keras runs on another backend.
+
+    There TensorFlow only feeds images, but would take all memory of the GPUs. Warns if it has
+    started already, which is too late.
+    """
     tensorflow = importlib.import_module("tensorflow")
     keras = importlib.import_module("keras")
-    tensorflow.config.list_physical_devices()  # logs a lot
-    if keras.config.backend() != "tensorflow":
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        return
+    try:
         tensorflow.config.set_visible_devices([], "GPU")
-    for name in ("absl", "tensorflow"):  # they warn of what users can't change
-        logging.getLogger(name).setLevel(logging.ERROR)
+    except RuntimeError:
+        print(
+            f"warning: TensorFlow has started already and may keep the GPUs from {backend}: "
+            "train before you use TensorFlow for other things",
+            file=sys.stderr,
+        )
