@@ -183,6 +183,15 @@ def test_a_decompression_bomb_is_named(
         read_image(path)
 
 
+def test_a_line_says_what_takes_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And in a log there is no progress bar."""
+    saved(tmp_path / "a.png", Image.new("L", (8, 6)))
+    check_files(tmp_path, ["a.png"], "line")
+    assert capsys.readouterr().err == f"checking 1 images of {tmp_path.name}\n"
+    check_files(tmp_path, ["a.png"], "line")
+    assert capsys.readouterr().err == ""
+
+
 def test_the_result_of_a_check_is_kept_by_its_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:

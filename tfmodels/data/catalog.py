@@ -67,4 +67,7 @@ def dataset_spec(data: str) -> DatasetSpec:
         raise UsageError(
             f"`data` is {data!r}: it must be one of {', '.join(DATASETS)}, or a folder of images"
         )
-    return SPLIT_FOLDER if os.path.isdir(os.path.join(data, "train")) else FOLDER
+    train, val, test = (
+        os.path.isdir(os.path.join(data, name)) for name in ("train", "val", "test")
+    )
+    return SPLIT_FOLDER if train and (val or test) else FOLDER  # a class can be named train

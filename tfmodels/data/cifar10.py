@@ -33,7 +33,7 @@ def load(config: Config) -> ImageData:
 def standard_data(builder: tfds.core.DatasetBuilder, name: str, seed: int) -> ImageData:
     """Return a data set of photographs with its own test split and a validation split by seed."""
     store = read_builder(builder, name, "id")
-    train = np.flatnonzero(store.parts == "train")
+    train = np.flatnonzero(store.splits == "train")
     validates = validation_rows(len(train), seed)
     return ImageData(
         name=name,
@@ -42,7 +42,7 @@ def standard_data(builder: tfds.core.DatasetBuilder, name: str, seed: int) -> Im
         image_shape=builder.info.features["image"].shape,
         train=store.split(train[~validates]),
         val=store.split(train[validates]),
-        test=store.split(np.flatnonzero(store.parts == "test")),
+        test=store.split(np.flatnonzero(store.splits == "test")),
         split="the data set's own test split; a tenth of its train split, by the seed, validates",
         augment=crop_and_flip,
         checksum=store.checksum,

@@ -21,7 +21,7 @@ from PIL import Image
 from tfmodels.config import Config
 from tfmodels.data.augmentation import turn_shift_brighten
 from tfmodels.data.images import ImageData, Split
-from tfmodels.data.splits import describe_split, named_split
+from tfmodels.data.splits import describe_split, left_out, named_split
 from tfmodels.data.tfds import download_by_tfds, open_builder, read_builder
 from tfmodels.download import download
 from tfmodels.errors import RunError, UsageError
@@ -77,6 +77,7 @@ def tile_data(
         split=describe_split(config.split_scheme, config.seed, leaks),
         augment=turn_shift_brighten,
         checksum=store.checksum,
+        notes=left_out(lists, classes),
     )
 
 
@@ -157,7 +158,7 @@ def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]
 
 
 def _check_image(archive: Path, file: zipfile.ZipFile, member: str) -> None:
-    """Decode a member, so that what is prepared can be read ever after."""
+    """Decode a member, so that what is prepared can be read."""
     size = file.getinfo(member).file_size
     if size > LARGEST:
         raise UsageError(

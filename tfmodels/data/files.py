@@ -1,6 +1,6 @@
 """Image files: JPEG, PNG, WebP and TIFF of any size, as RGB images of one size.
 
-The format is told from the content, whatever the extension. Images come out upright, by their
+The content decides the format, whatever the extension. Images come out upright, by their
 EXIF orientation, and with three channels of 8 bits: grey is repeated, a palette looked up, CMYK
 converted, what is transparent becomes white, and 16-bit grey is divided by 257, so its whole range
 becomes 0 to 255. Of several frames or pages the first is read. Floating-point pixels have no known
@@ -109,14 +109,14 @@ def _check_files(root: Path, names: Sequence[str]) -> tuple[tuple[int, int] | No
         try:
             return _read(root / name, least=(1, 1))[1]
         except RunError as error:
-            return str(error).removeprefix(f"{root}/")
+            return name + str(error).removeprefix(str(root / name))
 
     sizes: set[tuple[int, int]] = set()
     damaged = {}
+    print(f"checking {len(names)} images of {root.name}", file=sys.stderr)
     with tqdm(
-        desc=f"checking {root.name}", total=len(names), unit=" images", file=sys.stderr, ncols=79,
-        leave=False,
-    ) as progress:  # fmt: skip
+        desc=root.name, total=len(names), unit=" images", ncols=79, leave=False, disable=None
+    ) as progress:
         for start in range(0, len(names), BATCH):
             batch = names[start : start + BATCH]
             for name, result in zip(batch, POOL.map(check, batch), strict=True):

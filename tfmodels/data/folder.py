@@ -3,7 +3,8 @@
 It holds a folder for each class, whose name is the class' name; or folders `train`, `test` and
 perhaps `val` that do. Images are JPEG, PNG, WebP or TIFF files (see `files`), in the folder of
 their class or in folders in it; hidden files are ignored, and so are files outside the folders of
-classes. The id of an image is its path in the folder, such as "class/name.jpg".
+classes. Links are refused, because an image that is there twice could both train and test. The id
+of an image is its path in the folder, such as "class/name.jpg".
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmodels.config import Config
-from tfmodels.data.augmentation import crop_and_flip, turn_shift_brighten
+from tfmodels.data.augmentation import turn_shift_brighten
 from tfmodels.data.files import FileImages, check_files
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.splits import (
@@ -24,6 +25,7 @@ from tfmodels.data.splits import (
     Lists,
     check_split,
     describe_split,
+    left_out,
     named_split,
     stratified_split,
 )
@@ -33,6 +35,11 @@ from tfmodels.errors import RunError, UsageError, first_names
 LEAST = 5  # images of a class, so that each split can hold one
 LARGEST_STORED = 256  # pixels of a side; larger images are read from their files
 IMBALANCE = 1.5  # ratio of class sizes from which it is noted
+TRAIN_IMAGE = re.compile("train/[^/]+$")
+NO_TEST = (
+    "{} holds train, but no images in test: add a folder test, or put the folders of classes into "
+    "one folder, without train"
+)
 BATCH = 500  # images that are stored at a time
 UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and no UTF-8
 
@@ -40,8 +47,9 @@ UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, a
 def load(config: Config) -> ImageData:
     """Load a folder of images.
 
-    Images of one size up to 256x256 pixels are decoded once and kept at this size (see `store`).
-    Others are read from their files whenever they are needed, scaled to `image_size`.
+    Square images of one size, up to 256x256 pixels, are decoded once and kept at this size (see
+    `store`). Others are read from their files whenever they are needed, scaled to squares of
+    `image_size`, and what is beyond the square is cut off, so nothing is distorted.
 
     Raises:
         UsageError: the folder doesn't hold classes of images, or the split scheme doesn't fit it.
@@ -64,11 +72,12 @@ def load(config: Config) -> ImageData:
     notes = _notes(root, class_names, labels, list(damaged.values()))
     lists = _folders(root, classes, config.seed) if depth else _lists(classes, config)
 
-    stored = common_size is not None and max(common_size) <= LARGEST_STORED
-    size = common_size if common_size and stored else (config.image_size, config.image_size)
-    everything = Split(FileImages(root, ids, size), ids, labels)
+    height, width = common_size or (0, 0)
+    stored = 0 < height == width <= LARGEST_STORED
+    side = height if stored else config.image_size
+    everything = Split(FileImages(root, ids, (side, side)), ids, labels)
     if stored:
-        everything = _store(root.name, key, everything, size)
+        everything = _store(root.name, key, everything, side)
 
     def split(part: str) -> Split:
         return everything.select(np.flatnonzero(np.isin(ids, lists[part])))
@@ -77,14 +86,14 @@ def load(config: Config) -> ImageData:
         name=root.name,
         version="1",
         class_names=tuple(class_names),
-        image_shape=(*size, 3),
+        image_shape=(side, side, 3),
         train=split("train"),
         val=split("val"),
         test=split("test"),
         split=_describe(root, config),
-        augment=turn_shift_brighten if size[0] == size[1] else crop_and_flip,
-        checksum=hashlib.sha256(f"{key} {size}".encode()).hexdigest(),
-        notes=notes,
+        augment=turn_shift_brighten,
+        checksum=hashlib.sha256(f"{key} {(side, side)}".encode()).hexdigest(),
+        notes=notes + left_out(lists, classes),
     )
 
 
@@ -97,24 +106,23 @@ def _find(root: Path, depth: int) -> tuple[list[str], list[str]]:
         parts = Path(folder).relative_to(root).parts
         if len(parts) == depth:
             classes.update(names)
-        links += [os.path.join(folder, name) for name in names if _is_link(folder, name)]
-        for name in files:
-            path = os.path.join(folder, name)
-            if len(parts) <= depth or name.startswith("."):
-                continue
-            if _is_link(folder, name) and not _stays(path, root):
-                links.append(path)
-            ids.append("/".join([*parts, name]))
+        inside = len(parts) > depth
+        images = [name for name in files if inside and not name.startswith(".")]
+        ids += ["/".join([*parts, name]) for name in images]
+        paths = [os.path.join(folder, name) for name in (*names, *images)]
+        links += [path for path in paths if os.path.islink(path)]
     if links:
         raise UsageError(
-            f"{root} holds links to folders, or to files outside it: {first_names(sorted(links))}; "
-            "put the files themselves there"
+            f"{root} holds links: {first_names(sorted(links))}; put the files themselves there, "
+            "each once"
         )
     unwritable = [name for name in ids if UNWRITABLE.search(name)]
     if unwritable:
         raise UsageError(
             f"{root} holds {unwritable[0]!r}: rename it, without control characters, in UTF-8"
         )
+    if depth == 0 and "train" in classes and not any(TRAIN_IMAGE.match(name) for name in ids):
+        raise UsageError(NO_TEST.format(root))  # not a class, but a folder of classes
     if len(classes) < 2:
         raise UsageError(
             f"{root} holds {len(classes)} folders of classes, and at least 2 are needed: put the "
@@ -125,15 +133,6 @@ def _find(root: Path, depth: int) -> tuple[list[str], list[str]]:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _is_link(folder: str, name: str) -> bool:
-    return os.path.islink(os.path.join(folder, name))
-
-
-def _stays(path: str, root: Path) -> bool:
-    target = Path(os.path.realpath(path))
-    return target.exists() and target.is_relative_to(root)
 
 
 def _key(root: Path, ids: list[str]) -> str:
@@ -180,10 +179,7 @@ def _folders(root: Path, classes: dict[str, str], seed: int) -> Lists:
             raise UsageError(f"{root} holds a folder {part}: it must be one of {', '.join(SPLITS)}")
         lists[part].append(name)
     if not lists["test"]:
-        raise UsageError(
-            f"{root} holds train, but no images in test: add a folder test, or put the folders of "
-            "classes into one folder, without train"
-        )
+        raise UsageError(NO_TEST.format(root))
     if not lists["val"]:
         train = {name: classes[name] for name in lists["train"]}
         lists |= stratified_split(train, seed, parts=("train", "val"))
@@ -208,7 +204,7 @@ def _describe(root: Path, config: Config) -> str:
     return describe_split(config.split_scheme, config.seed, leaks=False)
 
 
-def _store(name: str, key: str, examples: Split, size: tuple[int, int]) -> Split:
+def _store(name: str, key: str, examples: Split, side: int) -> Split:
     """Return the same examples, their images decoded once and kept."""
 
     def decode() -> Iterator[Examples]:
@@ -217,5 +213,5 @@ def _store(name: str, key: str, examples: Split, size: tuple[int, int]) -> Split
             images, ids = examples.images[rows], examples.ids[rows]
             yield Examples(images, ids, examples.labels[rows], np.full(len(rows), "all"))
 
-    store = open_store(name, key, (len(examples), *size, 3), decode)
+    store = open_store(name, key, (len(examples), side, side, 3), decode)
     return dataclasses.replace(examples, images=store.images)

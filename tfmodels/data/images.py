@@ -11,7 +11,7 @@ import numpy as np
 
 from tfmodels.config import Config
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.catalog import dataset_spec
+from tfmodels.data.catalog import DATASETS, dataset_spec
 from tfmodels.errors import UsageError, first_names
 
 Arrays = Sequence[np.ndarray]  # images, labels and perhaps ids
@@ -105,8 +105,8 @@ class ImageData:
             UsageError: the config names other data or doesn't fit the folder.
             RunError: files are damaged or aren't images.
         """
-        config = config or Config(data=os.fspath(path))
-        if os.path.realpath(config.data) != os.path.realpath(path):
+        config = config or Config(data=os.path.abspath(path))
+        if config.data in DATASETS or os.path.realpath(config.data) != os.path.realpath(path):
             raise UsageError(f"`data` is {config.data!r}: it must be the folder {path}")
         return load_data(config)
 

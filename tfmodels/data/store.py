@@ -13,7 +13,6 @@ import math
 import re
 import shutil
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,13 +32,13 @@ class Examples:
         images: (n, height, width, 3) uint8, or their features (n, size) float32.
         ids: (n,) str.
         labels: (n,) int64.
-        parts: (n,) str, the part of the source that an example is from.
+        splits: (n,) str, the split of the source that an example is from.
     """
 
     images: np.ndarray
     ids: np.ndarray
     labels: np.ndarray
-    parts: np.ndarray
+    splits: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,24 +93,31 @@ def open_store(
             print(f"{path} is damaged: the images are decoded again", file=sys.stderr)
         size = math.prod(shape) * np.dtype(dtype).itemsize
         _check_space(folder, size)
+        print(f"preparing {name}, once, into {path}", file=sys.stderr)
         _write(path, name, shape, decode())
         return _read(path)
 
 
 def _read(path: Path) -> Store:
     try:
-        with np.load(path / "examples.npz") as file:
-            ids, labels, parts = (file[key] for key in ("ids", "labels", "parts"))
-            shape, dtype = tuple(file["shape"].tolist()), file["dtype"].item()
-            recorded = file["sha256"].item()
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return _read_examples(path)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # NumPy and zipfile raise whatever their parsers do
         raise _DamagedError from error
-    with open(path / "images", "rb") as file:
+
+
+def _read_examples(folder: Path) -> Store:
+    with np.load(folder / "examples.npz") as file:
+        ids, labels, splits = (file[key] for key in ("ids", "labels", "parts"))
+        shape, dtype = tuple(file["shape"].tolist()), file["dtype"].item()
+        recorded = file["sha256"].item()
+    with open(folder / "images", "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != recorded:
             raise _DamagedError
-    images = np.asarray(np.memmap(path / "images", dtype, "r", shape=shape))
+    images = np.asarray(np.memmap(folder / "images", dtype, "r", shape=shape))
     checksum = hashlib.sha256("\n".join([recorded, *ids]).encode()).hexdigest()
-    return Store(images, ids, labels, parts, checksum)
+    return Store(images, ids, labels, splits, checksum)
 
 
 def _write(path: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]) -> None:
@@ -131,7 +137,7 @@ def _write_examples(
     folder: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]
 ) -> None:
     digest = hashlib.sha256()
-    ids, labels, parts = [], [], []
+    ids, labels, splits = [], [], []
     with (
         # Not written through a map: a full disk would end the process by a signal.
         open(folder / "images", "wb") as file,
@@ -145,14 +151,14 @@ def _write_examples(
             file.write(content)
             ids.append(batch.ids)
             labels.append(batch.labels)
-            parts.append(batch.parts)
+            splits.append(batch.splits)
             progress.update(len(batch.ids))
     np.savez(
         folder / "examples.npz",
         dtype=batch.images.dtype.str,
         ids=np.concatenate(ids),
         labels=np.concatenate(labels),
-        parts=np.concatenate(parts),
+        parts=np.concatenate(splits),
         shape=shape,
         sha256=digest.hexdigest(),
     )
