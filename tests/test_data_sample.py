@@ -109,5 +109,6 @@ def test_a_split_from_a_folder(sample_dir: Path, tmp_path: Path) -> None:
     data = load_data(configure(**settings))
     for part, chosen in parts.items():
         assert sorted(getattr(data, part).ids) == chosen
+    assert data.notes == ("the split uses 60 of 2000 images: the others are left out",)
     with pytest.raises(UsageError, match="has 40 images"):
         load_data(configure(**settings, limit=41))

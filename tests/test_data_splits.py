@@ -52,7 +52,7 @@ def test_within_each_class_small_classes_are_in_every_split() -> None:
     }
     assert counts == {"train": [64, 3], "val": [16, 1], "test": [20, 1]}
     assert sorted(name for names in split.values() for name in names) == sorted(classes)
-    two = stratified_split(classes, seed=0, parts=("train", "val"))
+    two = stratified_split(classes, seed=0, splits=("train", "val"))
     assert {part: len(names) for part, names in two.items()} == {"train": 84, "val": 21}
 
 

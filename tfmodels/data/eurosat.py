@@ -63,17 +63,17 @@ def tile_data(
     }
     lists = named_split(config.split_scheme, classes, config.seed)
 
-    def split(part: str) -> Split:
-        return store.split(np.flatnonzero(np.isin(store.ids, lists[part])))
+    def select(split: str) -> Split:
+        return store.split(np.flatnonzero(np.isin(store.ids, lists[split])))
 
     return ImageData(
         name=name,
         version=str(builder.version),
         class_names=class_names,
         image_shape=builder.info.features["image"].shape,
-        train=split("train"),
-        val=split("val"),
-        test=split("test"),
+        train=select("train"),
+        val=select("val"),
+        test=select("test"),
         split=describe_split(config.split_scheme, config.seed, leaks),
         augment=turn_shift_brighten,
         checksum=store.checksum,

@@ -79,17 +79,17 @@ def load(config: Config) -> ImageData:
     if stored:
         everything = _store(root.name, key, everything, side)
 
-    def split(part: str) -> Split:
-        return everything.select(np.flatnonzero(np.isin(ids, lists[part])))
+    def select(split: str) -> Split:
+        return everything.select(np.flatnonzero(np.isin(ids, lists[split])))
 
     return ImageData(
         name=root.name,
         version="1",
         class_names=tuple(class_names),
         image_shape=(side, side, 3),
-        train=split("train"),
-        val=split("val"),
-        test=split("test"),
+        train=select("train"),
+        val=select("val"),
+        test=select("test"),
         split=_describe(root, config),
         augment=turn_shift_brighten,
         checksum=hashlib.sha256(f"{key} {(side, side)}".encode()).hexdigest(),
@@ -172,17 +172,19 @@ def _lists(classes: dict[str, str], config: Config) -> Lists:
 
 def _folders(root: Path, classes: dict[str, str], seed: int) -> Lists:
     """Return the names in the folders train, val and test; without val, a fifth of train."""
-    lists: Lists = {part: [] for part in SPLITS}
+    lists: Lists = {split: [] for split in SPLITS}
     for name in classes:
-        part = name.split("/")[0]
-        if part not in lists:
-            raise UsageError(f"{root} holds a folder {part}: it must be one of {', '.join(SPLITS)}")
-        lists[part].append(name)
+        split = name.split("/")[0]
+        if split not in lists:
+            raise UsageError(
+                f"{root} holds a folder {split}: it must be one of {', '.join(SPLITS)}"
+            )
+        lists[split].append(name)
     if not lists["test"]:
         raise UsageError(NO_TEST.format(root))
     if not lists["val"]:
         train = {name: classes[name] for name in lists["train"]}
-        lists |= stratified_split(train, seed, parts=("train", "val"))
+        lists |= stratified_split(train, seed, splits=("train", "val"))
     check_split(lists, classes, str(root))
     return lists
 

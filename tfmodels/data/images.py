@@ -137,10 +137,10 @@ class ImageData:
         """
         _check_class_names(class_names)
         given = {"train": train, "val": val, "test": test}
-        splits = {part: _split(part, arrays, len(class_names)) for part, arrays in given.items()}
-        shapes = {part: arrays[0].shape[1:] for part, arrays in given.items()}
+        splits = {split: _split(split, arrays, len(class_names)) for split, arrays in given.items()}
+        shapes = {split: arrays[0].shape[1:] for split, arrays in given.items()}
         if len(set(shapes.values())) > 1:
-            sizes = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
+            sizes = ", ".join(f"{split} {shape}" for split, shape in shapes.items())
             raise UsageError(f"images have several shapes: {sizes}; scale them to one")
         ids = np.concatenate([split.ids for split in splits.values()])
         names, counts = np.unique(ids, return_counts=True)
@@ -203,29 +203,29 @@ def _check_class_names(names: Sequence[str]) -> None:
         raise UsageError(f"`class_names` is {names!r}: it must be two or more different names")
 
 
-def _split(part: str, arrays: Arrays, classes: int) -> Split:
+def _split(name: str, arrays: Arrays, classes: int) -> Split:
     if len(arrays) not in (2, 3):
-        raise UsageError(f"`{part}` must be (images, labels) or (images, labels, ids)")
+        raise UsageError(f"`{name}` must be (images, labels) or (images, labels, ids)")
     images, labels = arrays[0], np.asarray(arrays[1])
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or not images.size:
         raise UsageError(
-            f"`{part}` has images {images.shape} {images.dtype}: they must be "
+            f"`{name}` has images {images.shape} {images.dtype}: they must be "
             "(n, height, width, 3) uint8"
         )
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise UsageError(
-            f"`{part}` has labels {labels.shape} {labels.dtype}: they must be ({len(images)},) of "
+            f"`{name}` has labels {labels.shape} {labels.dtype}: they must be ({len(images)},) of "
             "integers, one for each image"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise UsageError(
-            f"`{part}` has labels from {labels.min()} to {labels.max()}: they must be from 0 to "
+            f"`{name}` has labels from {labels.min()} to {labels.max()}: they must be from 0 to "
             f"{classes - 1}, as there are {classes} class names"
         )
-    default = [f"{part}-{index:05d}" for index in range(len(images))]
+    default = [f"{name}-{index:05d}" for index in range(len(images))]
     ids = np.asarray(arrays[2] if len(arrays) == 3 else default)
     if ids.shape != labels.shape or ids.dtype.kind != "U":
         raise UsageError(
-            f"`{part}` has ids {ids.shape} {ids.dtype}: they must be ({len(images)},) of str"
+            f"`{name}` has ids {ids.shape} {ids.dtype}: they must be ({len(images)},) of str"
         )
     return Split(images, ids, labels.astype(np.int64))

@@ -89,7 +89,7 @@ def named_split(scheme: str, classes: Mapping[str, str], seed: int) -> Lists:
     elif scheme in PUBLISHED:
         splits = _published_split(PUBLISHED[scheme])
     else:
-        splits = read_lists([Path(scheme) / f"{part}.txt" for part in SPLITS])
+        splits = read_lists([Path(scheme) / f"{split}.txt" for split in SPLITS])
     check_split(splits, classes, f"`split_scheme={scheme}`")
     return splits
 
@@ -139,28 +139,28 @@ def random_split(names: Sequence[str], seed: int) -> Lists:
 
 
 def stratified_split(
-    classes: Mapping[str, str], seed: int, parts: Sequence[str] = ("train", "val", "test")
+    classes: Mapping[str, str], seed: int, splits: Sequence[str] = ("train", "val", "test")
 ) -> Lists:
-    """Return a random split like `random_split` within each class, so small ones are in each part.
+    """Return a random split like `random_split` within each class, so small ones are in each split.
 
     Args:
         classes: the class of every image by name.
         seed: of the choice.
-        parts: from the first, a fifth of what is left goes to each other one, the last first.
+        splits: from the first, a fifth of what is left goes to each other one, the last first.
     """
     members: dict[str, list[str]] = {}
     for name in sorted(classes):
         members.setdefault(classes[name], []).append(name)
     rng = np.random.default_rng(seed)
-    splits: Lists = {part: [] for part in parts}
+    lists: Lists = {split: [] for split in splits}
     for label in sorted(members):
         order = rng.permutation(members[label]).tolist()
-        for part in reversed(parts[1:]):
+        for split in reversed(splits[1:]):
             fifth = round(0.2 * len(order))
-            splits[part] += order[:fifth]
+            lists[split] += order[:fifth]
             order = order[fifth:]
-        splits[parts[0]] += order
-    return splits
+        lists[splits[0]] += order
+    return lists
 
 
 def group_split(classes: Mapping[str, str], separator: str, seed: int) -> Lists:
@@ -227,11 +227,11 @@ def left_out(splits: Lists, classes: Mapping[str, str]) -> tuple[str, ...]:
     return (f"the split uses {used} of {len(classes)} images: the others are left out",)
 
 
-def check_split(split: Lists, classes: Mapping[str, str], source: str) -> None:
+def check_split(splits: Lists, classes: Mapping[str, str], source: str) -> None:
     """Check lists of names against the images there are.
 
     Args:
-        split: names of `train`, `val` and `test`.
+        splits: names of `train`, `val` and `test`.
         classes: the class of every image by name.
         source: where the lists come from, for the message.
 
@@ -240,19 +240,19 @@ def check_split(split: Lists, classes: Mapping[str, str], source: str) -> None:
             one, or a class is missing from one; the message names the first few.
     """
     seen: dict[str, str] = {}
-    for part, names in split.items():
+    for split, names in splits.items():
         unknown = [name for name in names if name not in classes]
         if unknown:
-            raise UsageError(f"{source}: {part} names unknown images: {first_names(unknown)}")
+            raise UsageError(f"{source}: {split} names unknown images: {first_names(unknown)}")
         shared = [name for name in names if name in seen]
         if shared:
-            raise UsageError(f"{source}: {part} and {seen[shared[0]]} share {first_names(shared)}")
-        seen |= dict.fromkeys(names, part)
+            raise UsageError(f"{source}: {split} and {seen[shared[0]]} share {first_names(shared)}")
+        seen |= dict.fromkeys(names, split)
         if len(set(names)) < len(names):
-            raise UsageError(f"{source}: {part} names an image twice")
+            raise UsageError(f"{source}: {split} names an image twice")
         missing = set(classes.values()) - {classes[name] for name in names}
         if missing:
-            raise UsageError(f"{source}: {part} has no image of {first_names(sorted(missing))}")
+            raise UsageError(f"{source}: {split} has no image of {first_names(sorted(missing))}")
 
 
 def read_lists(paths: Sequence[Path]) -> Lists:
@@ -261,11 +261,11 @@ def read_lists(paths: Sequence[Path]) -> Lists:
     Raises:
         UsageError: a file can't be read.
     """
-    split = {}
-    for part, path in zip(SPLITS, paths, strict=True):
+    lists = {}
+    for split, path in zip(SPLITS, paths, strict=True):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} can't be read as a list of names ({error})") from error
-        split[part] = [line.strip() for line in lines if line.strip()]
-    return split
+        lists[split] = [line.strip() for line in lines if line.strip()]
+    return lists

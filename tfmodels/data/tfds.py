@@ -70,11 +70,11 @@ def read_builder(builder: tfds.core.DatasetBuilder, name: str, id_feature: str) 
     shape = (total, *info.features["image"].shape)
 
     def decode() -> Iterator[Examples]:
-        for part in info.splits:
-            dataset = builder.as_dataset(split=part, read_config=READ_CONFIG, batch_size=BATCH)
+        for split in info.splits:
+            dataset = builder.as_dataset(split=split, read_config=READ_CONFIG, batch_size=BATCH)
             for batch in tfds.as_numpy(dataset):
                 ids = batch[id_feature].astype(str)
-                yield Examples(batch["image"], ids, batch["label"], np.full(len(ids), part))
+                yield Examples(batch["image"], ids, batch["label"], np.full(len(ids), split))
 
     try:
         return open_store(name, _key(Path(builder.data_dir)), shape, decode)
