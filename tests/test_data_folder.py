@@ -57,7 +57,9 @@ def test_small_images_of_one_size_are_kept(tmp_path: Path) -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (29, 7, 9)
     assert data.augment is turn_shift_brighten
     assert data.notes == ()
-    assert data.split.startswith("random within each class, seed 0; if images belong together")
+    assert data.split_description.startswith(
+        "random within each class, seed 0; if images belong together"
+    )
     assert isinstance(data.train.images, Selected)
     assert isinstance(data.train.images.images, np.ndarray)
     ids = [*data.train.ids, *data.val.ids, *data.test.ids]
@@ -130,7 +132,7 @@ def test_folders_of_splits(tmp_path: Path) -> None:
         fill(tmp_path / part, {"a": n, "b": n})
     data = load(tmp_path)
     check_colours(data)
-    assert data.split == "the folders train, val and test"
+    assert data.split_description == "the folders train, val and test"
     assert data.class_names == ("a", "b")
     for part, n in sizes.items():
         ids = getattr(data, part).ids.tolist()
@@ -142,7 +144,9 @@ def test_without_a_validation_folder_a_fifth_of_train_validates(tmp_path: Path) 
         fill(tmp_path / part, {"a": n, "b": n})
     data = load(tmp_path, seed=3)
     check_colours(data)
-    assert data.split == "the folders train and test; a fifth of train validates, seed 3"
+    assert (
+        data.split_description == "the folders train and test; a fifth of train validates, seed 3"
+    )
     assert (len(data.train), len(data.val), len(data.test)) == (32, 8, 14)
     assert np.bincount(data.val.labels).tolist() == [4, 4]
     assert {name.split("/")[0] for name in data.val.ids} == {"train"}
@@ -184,14 +188,14 @@ def test_groups_and_lists(tmp_path: Path) -> None:
         for split in (data.train, data.val, data.test)
     ]
     assert len(set.union(*films)) == sum(map(len, films)) == 10
-    assert data.split == "by groups of files whose names agree before '_', seed 0"
+    assert data.split_description == "by groups of files whose names agree before '_', seed 0"
     lists = tmp_path / "lists"
     lists.mkdir()
     for part, film in (("train", 5), ("val", 2), ("test", 7)):
         (lists / f"{part}.txt").write_text(f"a/{film}_0.png\nb/{film}_3.png\n")
     data = load(path, split_scheme=str(lists))
     assert data.val.ids.tolist() == ["a/2_0.png", "b/2_3.png"]
-    assert data.split.startswith(f"the lists in {lists}")
+    assert data.split_description.startswith(f"the lists in {lists}")
     assert data.notes == ("the split uses 6 of 100 images: the others are left out",)
 
 

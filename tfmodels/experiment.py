@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfmodels.config import Config
+from tfmodels.data.augmentation import SHIFT
 from tfmodels.data.images import ImageData, Split, load_data
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
@@ -67,6 +68,7 @@ def run(
         data = data.limited(config.limit, config.seed) if data else load_data(config)
         network = model or build_network(config, data)
         check_model(network, data)
+        check_augmentation(config, data)
         description = describe(config, data, network) | {"started": started}
         description["settings"] |= own
         announce(description, data, path)
@@ -143,6 +145,19 @@ def check_model(model: keras.Model, data: ImageData) -> None:
         )
 
 
+def check_augmentation(config: Config, data: ImageData) -> None:
+    """Check that the images are large enough to be shifted.
+
+    Raises:
+        UsageError: they aren't.
+    """
+    if config.augment and min(data.image_shape[:2]) <= SHIFT:
+        raise UsageError(
+            f"`augment` shifts images by {SHIFT} pixels, and these are {data.image_shape[0]} x "
+            f"{data.image_shape[1]}: leave it out"
+        )
+
+
 def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, Any]:
     """Return what config.json tells of a run before it begins."""
     backend = keras.backend.backend()
@@ -155,7 +170,7 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
             "name": data.name,
             "version": data.version,
             "class_names": data.class_names,
-            "split": data.split,
+            "split": data.split_description,
             "splits": {part: len(getattr(data, part)) for part in ("train", "val", "test")},
         },
         "model": {"name": model.name, "parameters": model.count_params()},
@@ -173,7 +188,7 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
     start = "from scratch" if settings["weights"] == "none" else f"from {settings['weights']}"
     lines = {
         "data": f"{data.name} {data.version}, {len(data.class_names)} classes; images: {images}",
-        "split": data.split,
+        "split": data.split_description,
         "network": f"{description['model']['name']}, "
         f"{description['model']['parameters']:,} parameters, {start}",
         "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "

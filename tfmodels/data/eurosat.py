@@ -64,7 +64,7 @@ def tile_data(
     lists = named_split(config.split_scheme, classes, config.seed)
 
     def select(split: str) -> Split:
-        return store.split(np.flatnonzero(np.isin(store.ids, lists[split])))
+        return store.select(np.flatnonzero(np.isin(store.ids, lists[split])))
 
     return ImageData(
         name=name,
@@ -74,7 +74,7 @@ def tile_data(
         train=select("train"),
         val=select("val"),
         test=select("test"),
-        split=describe_split(config.split_scheme, config.seed, leaks),
+        split_description=describe_split(config.split_scheme, config.seed, leaks),
         augment=turn_shift_brighten,
         checksum=store.checksum,
         notes=left_out(lists, classes),

@@ -90,7 +90,7 @@ def load(config: Config) -> ImageData:
         train=select("train"),
         val=select("val"),
         test=select("test"),
-        split=_describe(root, config),
+        split_description=_describe(root, config),
         augment=turn_shift_brighten,
         checksum=hashlib.sha256(f"{key} {(side, side)}".encode()).hexdigest(),
         notes=notes + left_out(lists, classes),

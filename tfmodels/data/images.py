@@ -75,7 +75,7 @@ class ImageData:
         train: examples to learn from.
         val: examples to choose epochs, settings and fusion weights by.
         test: examples to report the metrics of.
-        split: how the images were split, and what that means for the metrics.
+        split_description: how the images were split, and what that means for the metrics.
         augment: varies a batch of training images; see `augmentation`.
         checksum: identifies images and ids, whatever the split: the key of cached features.
         notes: what a user must know, such as class imbalance or skipped files.
@@ -88,7 +88,7 @@ class ImageData:
     train: Split
     val: Split
     test: Split
-    split: str
+    split_description: str
     augment: Callable[..., Any]
     checksum: str
     notes: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ class ImageData:
             train=splits["train"],
             val=splits["val"],
             test=splits["test"],
-            split="arrays that were split by the caller",
+            split_description="arrays that were split by the caller",
             augment=augment,
             checksum=digest.hexdigest(),
         )

@@ -51,7 +51,7 @@ class Store(Examples):
 
     checksum: str
 
-    def split(self, rows: np.ndarray) -> Split:
+    def select(self, rows: np.ndarray) -> Split:
         """Return the examples at some rows."""
         return Split(self.images, self.ids, self.labels).select(rows)
 
