@@ -108,7 +108,7 @@ def test_alexnets_parameters() -> None:
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 61_100_840
 
 
-def test_bvlc_alexnets_maps_and_parameters() -> None:
+def test_bvlc_alexnets_maps_kernels_and_parameters() -> None:
     model = alexnet_bvlc((227, 227, 3), 1000, 227)
     shapes = {
         name: model.get_layer(name).output.shape[1:]
@@ -123,6 +123,17 @@ def test_bvlc_alexnets_maps_and_parameters() -> None:
         "pool5": (6, 6, 256),
     }
     assert model.count_params() == 60_965_224  # Caffe's bvlc_alexnet
+    kernels = {layer.name: layer.kernel.shape for layer in model.layers if layer.weights}
+    assert kernels == {  # those of bvlc_alexnet.npy
+        "conv1": (11, 11, 3, 96),
+        "conv2": (5, 5, 48, 256),
+        "conv3": (3, 3, 256, 384),
+        "conv4": (3, 3, 192, 384),
+        "conv5": (3, 3, 192, 256),
+        "dense1": (9216, 4096),
+        "dense2": (4096, 4096),
+        "logits": (4096, 1000),
+    }
 
 
 def test_grouped_convolution_equals_split_convolve_concatenate(tf_test: Any) -> None:

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from tfmodels.errors import RunError
-from tfmodels.models.alexnet import alexnet_bvlc
 from tfmodels.models.weights.alexnet import from_torchvision, read_bvlc
-from tfmodels.models.weights.setting import set_weights
 
 Layers = dict[str, list[np.ndarray]]
 
@@ -34,7 +32,7 @@ def test_torchvisions_layouts(tf_test: Any) -> None:
 
 @pytest.fixture(scope="module")
 def bvlc() -> Layers:
-    """A dictionary in the layout of bvlc_alexnet.npy, and of its shapes."""
+    """A dictionary in the layout of bvlc_alexnet.npy, with 8 units for 4096."""
     rng = np.random.default_rng(0)
     shapes = {
         "conv1": (11, 11, 3, 96),
@@ -42,9 +40,9 @@ def bvlc() -> Layers:
         "conv3": (3, 3, 256, 384),
         "conv4": (3, 3, 192, 384),
         "conv5": (3, 3, 192, 256),
-        "fc6": (9216, 4096),
-        "fc7": (4096, 4096),
-        "fc8": (4096, 1000),
+        "fc6": (9216, 8),
+        "fc7": (8, 8),
+        "fc8": (8, 1000),
     }
     return {
         name: [rng.random(shape, "float32"), rng.random(shape[-1], "float32")]
@@ -59,13 +57,16 @@ def test_bvlc_alexnets_layout(bvlc: Layers, tmp_path: Path, protocol: int, tf_te
         header = {"descr": "|O", "fortran_order": False, "shape": ()}
         np.lib.format.write_array_header_1_0(file, header)
         pickle.dump(np.array(bvlc, dtype=object), file, protocol=protocol)
-    model = alexnet_bvlc(image_size=227)
-    set_weights(model, read_bvlc(path), path)
-    blue_green_red = np.array(model.get_layer("conv1").kernel)[:, :, ::-1]
+    arrays = read_bvlc(path)
+    blue_green_red = arrays.pop("conv1/kernel")[:, :, ::-1]
     tf_test.assertAllEqual(blue_green_red, bvlc["conv1"][0])
-    for ours, theirs in (("conv4", "conv4"), ("dense1", "fc6"), ("dense2", "fc7")):
-        tf_test.assertAllEqual(model.get_layer(ours).kernel, bvlc[theirs][0])
-        tf_test.assertAllEqual(model.get_layer(ours).bias, bvlc[theirs][1])
+    tf_test.assertAllEqual(arrays.pop("conv1/bias"), bvlc["conv1"][1])
+    layers = {f"conv{i}": f"conv{i}" for i in range(2, 6)}
+    layers |= {"dense1": "fc6", "dense2": "fc7", "logits": "fc8"}
+    for ours, theirs in layers.items():
+        tf_test.assertAllEqual(arrays.pop(f"{ours}/kernel"), bvlc[theirs][0])
+        tf_test.assertAllEqual(arrays.pop(f"{ours}/bias"), bvlc[theirs][1])
+    assert not arrays
 
 
 def test_numpys_own_file_is_read_too(bvlc: Layers, tmp_path: Path) -> None:

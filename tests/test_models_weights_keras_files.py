@@ -1,3 +1,5 @@
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,12 @@ from tfmodels.models.weights.keras_files import read_keras
 from tfmodels.models.weights.setting import named_weights
 
 FILES = ["x.weights.h5", "x.keras"]
+
+
+@pytest.fixture(scope="module")
+def build() -> Callable[[str, int], keras.Model]:
+    """A function that builds a network at 32 pixels, once for each size of the images."""
+    return functools.cache(lambda network, size: catalog.build(network, (size, size, 3), 3, 32))
 
 
 def randomized(model: keras.Model) -> keras.Model:
@@ -41,11 +49,15 @@ def save(model: keras.Model, path: Path) -> None:
     ],
 )
 def test_a_networks_own_file_gives_every_weight_back(
-    network: str, file: str, tmp_path: Path, tf_test: Any
+    build: Callable[[str, int], keras.Model],
+    network: str,
+    file: str,
+    tmp_path: Path,
+    tf_test: Any,
 ) -> None:
-    saved = trained(randomized(catalog.build(network, (32, 32, 3), 3, 32)))
+    saved = trained(randomized(build(network, 32)))
     save(saved, tmp_path / file)
-    arrays = read_keras(tmp_path / file, catalog.build(network, (40, 40, 3), 3, 32))
+    arrays = read_keras(tmp_path / file, build(network, 40))
     assert len(arrays) == len(saved.weights)
     # By place: Keras counts the layers that it names itself.
     for array, expected in zip(arrays.values(), named_weights(saved).values(), strict=True):
@@ -67,18 +79,26 @@ def test_reading_leaves_the_model_as_it_was(tmp_path: Path, tf_test: Any) -> Non
     assert int(model.optimizer.iterations) == 2
 
 
+@pytest.fixture(scope="module")
+def application() -> keras.Model:
+    return randomized(
+        keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, weights=None)
+    )
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_keras_applications_own_file_without_a_classifier(
-    file: str, tmp_path: Path, tf_test: Any
+    build: Callable[[str, int], keras.Model],
+    application: keras.Model,
+    file: str,
+    tmp_path: Path,
+    tf_test: Any,
 ) -> None:
-    theirs = keras.applications.MobileNetV2(
-        input_shape=(32, 32, 3), include_top=False, weights=None
-    )
-    save(randomized(theirs), tmp_path / file)
-    model = catalog.build("mobilenetv2", (64, 64, 3), 3, 64)
+    save(application, tmp_path / file)
+    model = build("mobilenetv2", 40)
     arrays = read_keras(tmp_path / file, model)
     assert set(arrays) == set(named_weights(model)) - {"logits/kernel", "logits/bias"}
-    for name, value in named_weights(theirs).items():
+    for name, value in named_weights(application).items():
         tf_test.assertAllEqual(arrays[name], value)
 
 

@@ -6,6 +6,7 @@ positions, classify. At 32 pixels, Keras' minimum, the backbones' last map is 1 
 """
 
 import contextlib
+import functools
 import sys
 
 import keras
@@ -18,78 +19,27 @@ from tfmodels.models.weights.setting import named_weights
 
 # Constructors in keras.applications, by the network's name in the catalogue.
 APPLICATIONS = {
-    "mobilenetv2": "MobileNetV2",
-    "mobilenetv3-small": "MobileNetV3Small",
-    "resnet50v2": "ResNet50V2",
-    "efficientnetv2-b0": "EfficientNetV2B0",
+    "mobilenetv2": "MobileNetV2",  # width 1.0; Sandler et al. 2018, arXiv:1801.04381
+    "mobilenetv3-small": "MobileNetV3Small",  # Howard et al. 2019, arXiv:1905.02244
+    "resnet50v2": "ResNet50V2",  # ResNet-50 with pre-activation; He et al. 2016, arXiv:1603.05027
+    "efficientnetv2-b0": "EfficientNetV2B0",  # Tan and Le 2021, arXiv:2104.00298
+    # Liu et al. 2022, arXiv:2201.03545. Keras normalises the last map before the average over
+    # all positions, the paper after it.
     "convnext-tiny": "ConvNeXtTiny",
 }
 EXPECT_MINUS_ONE_TO_ONE = ("mobilenetv2", "resnet50v2")  # the others preprocess pixels themselves
 
 
-def mobilenetv2(
-    input_shape: tuple[int, int, int] = (64, 64, 3),
-    classes: int = 10,
-    image_size: int = NETWORKS["mobilenetv2"].image_size,
-    dropout: float = 0.2,
-) -> keras.Model:
-    """Build MobileNetV2, width 1.0 (Sandler et al. 2018, arXiv:1801.04381); see `_classifier`."""
-    return _classifier("mobilenetv2", input_shape, classes, image_size, dropout)
-
-
-def mobilenetv3_small(
-    input_shape: tuple[int, int, int] = (64, 64, 3),
-    classes: int = 10,
-    image_size: int = NETWORKS["mobilenetv3-small"].image_size,
-    dropout: float = 0.2,
-) -> keras.Model:
-    """Build MobileNetV3-Small (Howard et al. 2019, arXiv:1905.02244); see `_classifier`."""
-    return _classifier("mobilenetv3-small", input_shape, classes, image_size, dropout)
-
-
-def resnet50v2(
-    input_shape: tuple[int, int, int] = (64, 64, 3),
-    classes: int = 10,
-    image_size: int = NETWORKS["resnet50v2"].image_size,
-    dropout: float = 0.2,
-) -> keras.Model:
-    """Build ResNet-50 with pre-activation (He et al. 2016, arXiv:1603.05027); see `_classifier`."""
-    return _classifier("resnet50v2", input_shape, classes, image_size, dropout)
-
-
-def efficientnetv2_b0(
-    input_shape: tuple[int, int, int] = (64, 64, 3),
-    classes: int = 10,
-    image_size: int = NETWORKS["efficientnetv2-b0"].image_size,
-    dropout: float = 0.2,
-) -> keras.Model:
-    """Build EfficientNetV2-B0 (Tan and Le 2021, arXiv:2104.00298); see `_classifier`."""
-    return _classifier("efficientnetv2-b0", input_shape, classes, image_size, dropout)
-
-
-def convnext_tiny(
-    input_shape: tuple[int, int, int] = (64, 64, 3),
-    classes: int = 10,
-    image_size: int = NETWORKS["convnext-tiny"].image_size,
-    dropout: float = 0.2,
-) -> keras.Model:
-    """Build ConvNeXt-Tiny (Liu et al. 2022, arXiv:2201.03545); see `_classifier`.
-
-    Keras normalises the last map before the average over all positions, the paper after it.
-    """
-    return _classifier("convnext-tiny", input_shape, classes, image_size, dropout)
-
-
-def _classifier(
+def backbone_classifier(
     network: str,
-    input_shape: tuple[int, int, int],
-    classes: int,
-    image_size: int,
-    dropout: float,
+    input_shape: tuple[int, int, int] = (64, 64, 3),
+    classes: int = 10,
+    image_size: int | None = None,
+    dropout: float = 0.2,
 ) -> keras.Model:
-    """Build a network of keras.applications with a new classifier.
+    """Build a network of keras.applications with a new classifier head.
 
-    Keras gives the batch norms of MobileNets and ResNets a momentum of 0.99 to 0.999, made for
+    Keras gives the batch norms of MobileNets and ResNets a momentum of 0.99 to 0.999, meant for
     runs of a million steps: after a few thousand, their moving statistics are still those of the
     start of training. Here all have 0.9, PyTorch's, which the study used for MobileNetV2.
 
@@ -97,7 +47,8 @@ def _classifier(
         network: name in the catalogue.
         input_shape: height, width and channels of the raw images, values 0 to 255.
         classes: number of classes.
-        image_size: side in pixels that images are scaled to, from 32 up.
+        image_size: side in pixels that images are scaled to, from 32 up; the
+            catalogue's by default.
         dropout: dropout rate before the classifier.
 
     Returns:
@@ -106,6 +57,8 @@ def _classifier(
     Raises:
         UsageError: the image size is too small.
     """
+    if image_size is None:
+        image_size = NETWORKS[network].image_size
     inputs, x = image_input(network, input_shape, image_size)
     if network in EXPECT_MINUS_ONE_TO_ONE:
         x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
@@ -122,6 +75,14 @@ def _classifier(
     x = layers.Dense(classes, name="logits")(x)
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=f"{network}_classifier")
+
+
+# The builders that the catalogue names.
+mobilenetv2 = functools.partial(backbone_classifier, "mobilenetv2")
+mobilenetv3_small = functools.partial(backbone_classifier, "mobilenetv3-small")
+resnet50v2 = functools.partial(backbone_classifier, "resnet50v2")
+efficientnetv2_b0 = functools.partial(backbone_classifier, "efficientnetv2-b0")
+convnext_tiny = functools.partial(backbone_classifier, "convnext-tiny")
 
 
 def imagenet_weights(model: keras.Model) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
-    """What has to be known of a network before it is built.
+    """What the command line and the builders need to know of a network before it is built.
 
     Attributes:
         builder: `module:function` that takes `input_shape`, `classes` and `image_size`, and
@@ -22,7 +22,7 @@ class NetworkSpec:
             probabilities, with a layer `features` where its classifier head begins.
         image_size: default side in pixels that images are scaled to.
         smallest: the smallest image size at which no feature map shrinks to nothing.
-        family: what it counts as where networks of different kinds are fused.
+        family: the kind of network, for fusions of networks of different kinds.
         imagenet: `module:function` that takes the model and returns its ImageNet weights by
             `layer/weight`; empty where there is no download.
         formats: file ending -> `module:function` that takes a path and returns weights by

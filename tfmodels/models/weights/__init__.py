@@ -1,1 +1,1 @@
-"""Weights made elsewhere: read (`torch_checkpoint`), converted and set (`alexnet`)."""
+"""Pretrained weights: download or read a file, convert it, check it and set the weights."""

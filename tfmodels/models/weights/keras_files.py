@@ -22,13 +22,13 @@ def read_keras(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
         Exception: of many kinds, where the file is missing or damaged.
     """
     # Without the optimizer of the model: Keras would load that, too.
-    whole = keras.Model(model.inputs, model.outputs)
+    uncompiled = keras.Model(model.inputs, model.outputs)
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return max((_read_into(part, path) for part in (whole, *nested)), key=len)
+    return max((_read_into(part, path) for part in (uncompiled, *nested)), key=len)
 
 
 def _read_into(model: keras.Model, path: Path) -> dict[str, np.ndarray]:
-    """Have Keras load the file over NaNs, return what it replaced, and restore the model."""
+    """Load the file over NaNs, return the weights that it replaced, and restore the model."""
     before = [(variable, np.array(variable)) for variable in model.variables]
     try:
         for weight in model.weights:

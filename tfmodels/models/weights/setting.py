@@ -29,26 +29,26 @@ def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Pa
             changed then.
     """
     variables = _named_variables(model)
-    wanted = variables.keys() - _skipped(model, variables, arrays)
-    given = wanted & arrays.keys()
-    misshapen = {name for name in given if arrays[name].shape != tuple(variables[name].shape)}
-    faults = {
-        "no match for": wanted - given,
+    needed = variables.keys() - _skipped(model, variables, arrays)
+    present = needed & arrays.keys()
+    misshapen = {name for name in present if arrays[name].shape != tuple(variables[name].shape)}
+    problems = {
+        "no match for": needed - present,
         "unknown": arrays.keys() - variables.keys(),
         "of another shape": {
             f"{name} {arrays[name].shape} for {tuple(variables[name].shape)}" for name in misshapen
         },
-        "not finite float32 numbers": {name for name in given if not _is_finite(arrays[name])},
+        "not finite float32 numbers": {name for name in present if not _is_finite(arrays[name])},
     }
-    if any(faults.values()):
+    if any(problems.values()):
         listed = "; ".join(
             f"{what}: {first_names(sorted(names), most=8)}"
-            for what, names in faults.items()
+            for what, names in problems.items()
             if names
         )
-        hint = _hint(faults["no match for"] | misshapen)
+        hint = _hint(problems["no match for"] | misshapen)
         raise RunError(f"{source} doesn't fit {model.name}: {listed}{hint}")
-    for name in wanted:
+    for name in needed:
         variables[name].assign(arrays[name])
 
 
@@ -65,9 +65,9 @@ def _skipped(
     head = {f"{layer.name}/{w.name}" for layer in model.layers[start:] for w in layer.weights}
     if not head & arrays.keys():
         return head
-    given = CLASSIFIER & arrays.keys()
-    fits = all(arrays[name].shape == tuple(variables[name].shape) for name in given)
-    return set() if given and fits else CLASSIFIER
+    present = CLASSIFIER & arrays.keys()
+    fits = all(arrays[name].shape == tuple(variables[name].shape) for name in present)
+    return set() if present and fits else CLASSIFIER
 
 
 def _is_finite(array: np.ndarray) -> bool:
@@ -88,10 +88,10 @@ def _hint(names: Set[str]) -> str:
 
 
 def _named_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    found: dict[str, keras.Variable] = {}
+    variables: dict[str, keras.Variable] = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found |= _named_variables(layer)
+            variables |= _named_variables(layer)
         else:
-            found |= {f"{layer.name}/{weight.name}": weight for weight in layer.weights}
-    return found
+            variables |= {f"{layer.name}/{weight.name}": weight for weight in layer.weights}
+    return variables
