@@ -10,7 +10,7 @@ from tfmodels.data.pipeline import epoch_order, evaluation_batches, training_bat
 
 
 @pytest.fixture
-def select() -> Split:
+def split() -> Split:
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype="uint8")
     return Split(images, np.arange(50).astype(str), np.arange(50))
 

@@ -89,7 +89,7 @@ def test_the_land_sample_is_split_by_name_and_repeats(
     sample_dir: Path, land_data: ImageData
 ) -> None:
     whole = load("land-sample", sample_dir)
-    assert (whole.name, whole.split) == ("land-sample", "random, seed 0")
+    assert (whole.name, whole.split_description) == ("land-sample", "random, seed 0")
     assert whole.class_names == tuple(sample.LAND_SHAPES)
     assert whole.augment is turn_shift_brighten
     assert (len(whole.train), len(whole.val), len(whole.test)) == (1280, 320, 400)

@@ -50,7 +50,7 @@ def test_examples_are_decoded_once_and_read_by_index(folder: Path, tf_test: Any)
         assert result.ids.tolist() == IDS.tolist()
         assert result.labels.tolist() == LABELS.tolist()
         assert result.splits.tolist() == SPLITS.tolist()
-        split = result.split(np.flatnonzero(result.splits == "test"))
+        split = result.select(np.flatnonzero(result.splits == "test"))
         assert split.ids.tolist() == IDS[7:].tolist()
         tf_test.assertAllEqual(split.images[np.arange(3)], IMAGES[7:])
     (path,) = (path for path in folder.iterdir() if path.is_dir())
@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_data(folder: Path) -> None:
     tracemalloc.start()
     try:
         result = open_store("large", "key", (6_000, 64, 64, 3), large)
-        split = result.split(np.random.default_rng(0).permutation(6_000))
+        split = result.select(np.random.default_rng(0).permutation(6_000))
         for start in range(0, 6_000, 500):
             rows = np.arange(start, start + 500)
             expected = split.ids[rows].astype(int) // 500 * 500 % 251
