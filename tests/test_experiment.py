@@ -137,8 +137,8 @@ def kernel(file: Path) -> np.ndarray:
         ("head", {"precision": "mixed_bfloat16", "early_stopping": 1, "class_weights": True}),
         (
             "head-then-all",
-            {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "clip_norm": 1.0, "lr": 0.1,
-             "augment": True, "ema": 0.9, "label_smoothing": 0.1},
+            {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "clip_norm": 1.0,
+             "lr": 0.1, "augment": True, "ema": 0.9, "label_smoothing": 0.1},
         ),
     ],
 )  # fmt: skip

@@ -43,7 +43,8 @@ def standard_data(builder: tfds.core.DatasetBuilder, name: str, seed: int) -> Im
         train=store.select(train[~validates]),
         val=store.select(train[validates]),
         test=store.select(np.flatnonzero(store.splits == "test")),
-        split_description="the data set's own test split; a tenth of its train split, by the seed, validates",
+        split_description="the data set's test split; a tenth of its train split, by the seed, "
+        "validates",
         augment=crop_and_flip,
         checksum=store.checksum,
     )
