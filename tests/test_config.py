@@ -112,6 +112,7 @@ def test_a_folder_of_images_has_split_schemes_of_its_own(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="one of random, group:SEPARATOR, or a folder"):
         Config(data=str(tmp_path), split_scheme="group:")
     (tmp_path / "train").mkdir()
+    (tmp_path / "test").mkdir()
     assert Config(data=str(tmp_path)).split_scheme == "folders"
     with pytest.raises(UsageError, match="it must be one of folders, for "):
         Config(data=str(tmp_path), split_scheme="random")
@@ -200,6 +201,8 @@ def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.Monkey
     assert quick == Config(recipe="quick", epochs=2, lr=0.1)
     with pytest.raises(UsageError, match="`recipe` is 'slow': it must be one of study, quick"):
         configure("slow")
+    with pytest.raises(UsageError, match="no setting 'epoch': did you mean `epochs`"):
+        configure(epoch=3)
 
 
 def test_every_recipe_is_a_config_and_says_what_it_reaches() -> None:

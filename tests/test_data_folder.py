@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfmodels.config import Config
 from tfmodels.data import store
 from tfmodels.data.augmentation import turn_shift_brighten
 from tfmodels.data.files import FileImages
@@ -111,7 +110,7 @@ def test_a_folder_is_loaded_in_one_line(tmp_path: Path) -> None:
     path = fill(tmp_path, {"a": 9, "b": 9})
     data = ImageData.from_folder(path)
     assert data.train.ids.tolist() == load(path).train.ids.tolist()
-    seeded = ImageData.from_folder(path, Config(data=str(path), seed=1))
+    seeded = ImageData.from_folder(path, seed=1)
     assert seeded.train.ids.tolist() == load(path, seed=1).train.ids.tolist()
 
 
@@ -237,7 +236,7 @@ def test_damaged_files_are_named_and_can_be_left_out(tmp_path: Path) -> None:
 def test_imbalance_is_noted(tmp_path: Path) -> None:
     assert load(fill(tmp_path / "even", {"a": 10, "b": 15})).notes == ()
     notes = load(fill(tmp_path / "uneven", {"a": 10, "b": 11, "c": 16})).notes
-    assert notes == ("classes hold 10 to 16 images: `class_weights` weighs them",)
+    assert notes == ("classes hold 10 to 16 images (class weights can balance them)",)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfmodels.config import Config
 from tfmodels.data.augmentation import crop_and_flip, turn_shift_brighten
 from tfmodels.data.images import Arrays, ImageData, Selected, Split, load_data
 from tfmodels.errors import UsageError
@@ -110,11 +109,6 @@ def test_a_limit_beyond_the_training_split_is_refused(sample_dir: Path) -> None:
         load_data(config)
 
 
-def test_a_folder_is_that_of_its_config(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="`data` is 'cifar10': it must be the folder"):
-        ImageData.from_folder(tmp_path, Config())
-
-
 def test_a_folder_can_have_the_name_of_a_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,5 +116,3 @@ def test_a_folder_can_have_the_name_of_a_data_set(
     Path("sample").mkdir()
     with pytest.raises(UsageError, match=f"{tmp_path}/sample holds 0 folders of classes"):
         ImageData.from_folder("sample")
-    with pytest.raises(UsageError, match="`data` is 'sample': it must be the folder sample"):
-        ImageData.from_folder("sample", configure(data="sample"))

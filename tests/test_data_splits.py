@@ -105,8 +105,13 @@ def test_the_first_separator_counts_in_the_file_name() -> None:
 
 
 def test_a_name_without_the_separator_is_a_group_of_its_own() -> None:
-    split = group_split({f"{folder}_/y.jpg": "y" for folder in range(100)}, "_", seed=0)
+    alone = {f"{folder}_/y.jpg": "y" for folder in range(98)}
+    split = group_split(alone | {"a/b_1.jpg": "y", "a/b_2.jpg": "y"}, "_", seed=0)
     assert [len(split[part]) for part in splits.SPLITS] == [64, 16, 20]
+    together = [{"a/b_1.jpg", "a/b_2.jpg"} & set(split[part]) for part in splits.SPLITS]
+    assert sorted(map(len, together)) == [0, 0, 2]
+    with pytest.raises(UsageError, match="no file name holds '_'"):
+        group_split(alone, "_", seed=0)
 
 
 def test_a_class_of_too_few_groups_is_named() -> None:

@@ -107,6 +107,11 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
     assert read_json(path / "metrics.json")["test"]["accuracy"] > 0.9
 
 
+def without_softmax() -> keras.Model:
+    model = build((8, 8, 3), 3, 8)
+    return keras.Model(model.input, model.get_layer("logits").output)
+
+
 class Subclassed(keras.Model):
     """A model whose shapes nobody knows before it is called."""
 
@@ -115,6 +120,7 @@ class Subclassed(keras.Model):
     ("model", "changes", "message"),
     [
         (build((8, 8, 3), 4, 8), {}, r"must map \(8, 8, 3\) to \(3,\)"),
+        (without_softmax(), {}, "end it with a softmax activation"),
         (Subclassed(), {}, "must be a functional or sequential model"),
         (build((8, 8, 3), 3, 8), {"precision": "mixed_bfloat16"}, "`precision` is for networks by"),
     ],

@@ -40,9 +40,7 @@ class Config:
             parameters, values and ranges.
     """
 
-    data: str = _setting(
-        "cifar10", f"data set: {', '.join(DATASETS)}, or a folder of images"
-    )
+    data: str = _setting("cifar10", f"data set: {', '.join(DATASETS)}, or a folder of images")
     data_dir: str | None = _setting(
         None, "folder of prepared TFDS data sets (default: TFDS_DATA_DIR, or TFDS' own)"
     )
@@ -238,8 +236,8 @@ class Config:
                 continue
             option = field.name.replace("_", "-")
             parts.append(option if value is True else f"{option}{value}")
-        parts.append(f"seed{self.seed}")
-        return _short(re.sub(r"[^\w.+-]+", "-", "_".join(parts)))
+        name = re.sub(r"[^\w.+-]+", "-", "_".join(parts))
+        return _short(name, f"_seed{self.seed}")
 
 
 # What a run's name says elsewhere, or not at all because it doesn't change the result.
@@ -264,11 +262,11 @@ def kind(field: "dataclasses.Field[Any]") -> type:
     return found
 
 
-def _short(name: str) -> str:
-    if len(name) <= LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST_NAME - 9]}-{digest}"
+def _short(name: str, ending: str) -> str:
+    if len(name + ending) <= LONGEST_NAME:
+        return name + ending
+    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}{ending}"
+    return name[: LONGEST_NAME - len(ending)] + ending
 
 
 def _is_folder(data: str) -> bool:

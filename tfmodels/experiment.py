@@ -22,7 +22,7 @@ from tfmodels.report.results import write_results
 from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
 from tfmodels.runs.directory import check_free, new_run, now, run_path, write_json
-from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.runs.predictions import TOLERANCE, Predictions, save_mistakes, save_predictions
 from tfmodels.training.fit import predict, train_model
 
 
@@ -69,6 +69,8 @@ def run(
         network = model or build_network(config, data)
         check_model(network, data)
         check_augmentation(config, data)
+        if model is not None:
+            check_probabilities(model, data)
         description = describe(config, data, network) | {"started": started}
         description["settings"] |= own
         announce(description, data, path)
@@ -145,6 +147,19 @@ def check_model(model: keras.Model, data: ImageData) -> None:
         )
 
 
+def check_probabilities(model: keras.Model, data: ImageData) -> None:
+    """Check that a model returns probabilities, on the first validation images.
+
+    Raises:
+        UsageError: it doesn't; predictions could not be judged.
+    """
+    outputs = np.asarray(model.predict_on_batch(data.val.images[np.arange(min(8, len(data.val)))]))
+    if outputs.min() < 0 or abs(outputs.sum(axis=1) - 1).max() > TOLERANCE:
+        raise UsageError(
+            "`model` returns values that aren't probabilities: end it with a softmax activation"
+        )
+
+
 def check_augmentation(config: Config, data: ImageData) -> None:
     """Check that the images are large enough to be shifted.
 
@@ -189,7 +204,7 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
     lines = {
         "data": f"{data.name} {data.version}, {len(data.class_names)} classes; images: {images}",
         "split": data.split_description,
-        "network": f"{description['model']['name']}, "
+        "network": f"{settings['model']}, "
         f"{description['model']['parameters']:,} parameters, {start}",
         "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
         f"{settings['precision']}, Keras on {description['backend']}",

@@ -4,6 +4,8 @@ A recipe is a function that returns what differs from the defaults of `Config`; 
 says what it reaches, over how many seeds, in what time, on what.
 """
 
+import dataclasses
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +26,17 @@ RECIPES: dict[str, Callable[[], dict[str, Any]]] = {"study": study}
 
 
 def configure(recipe: str = "study", **settings: Any) -> Config:
-    """Return the config of a recipe, with some settings of one's own.
+    """Return the config of a recipe, with some settings of one's own: see `Config` for all.
 
     Raises:
         UsageError: there is no recipe of that name, or a setting is wrong.
     """
+    names = [field.name for field in dataclasses.fields(Config)]
+    for name in settings:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 1)
+            hint = f": did you mean `{close[0]}`?" if close else ""
+            raise UsageError(f"there is no setting {name!r}{hint}")
     if recipe not in RECIPES:
         raise UsageError(f"`recipe` is {recipe!r}: it must be one of {', '.join(RECIPES)}")
     return Config(**(RECIPES[recipe]() | settings), recipe=recipe)

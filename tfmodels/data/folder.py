@@ -160,7 +160,7 @@ def _notes(
             f"{len(damaged)} files that can't be read are left out: {first_names(damaged)}"
         )
     if most > IMBALANCE * least:
-        notes.append(f"classes hold {least} to {most} images: `class_weights` weighs them")
+        notes.append(f"classes hold {least} to {most} images (class weights can balance them)")
     return tuple(notes)
 
 

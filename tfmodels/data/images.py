@@ -11,7 +11,7 @@ import numpy as np
 
 from tfmodels.config import Config
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.catalog import DATASETS, dataset_spec
+from tfmodels.data.catalog import dataset_spec
 from tfmodels.errors import UsageError, first_names
 
 Arrays = Sequence[np.ndarray]  # images, labels and perhaps ids
@@ -51,9 +51,9 @@ class Split:
         labels: (n,) int64, indices of class names.
     """
 
-    images: Images
-    ids: np.ndarray
-    labels: np.ndarray
+    images: Images = dataclasses.field(repr=False)
+    ids: np.ndarray = dataclasses.field(repr=False)
+    labels: np.ndarray = dataclasses.field(repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,21 +94,18 @@ class ImageData:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def from_folder(cls, path: str | os.PathLike[str], config: Config | None = None) -> "ImageData":
+    def from_folder(cls, path: str | os.PathLike[str], **settings: Any) -> "ImageData":
         """Load a folder of images; see `tfmodels.data.folder`.
 
         Args:
             path: of the folder.
-            config: settings whose `data` is that folder [the defaults].
+            settings: as of `Config`, such as `skip_damaged`, `split_scheme`, `seed`.
 
         Raises:
-            UsageError: the config names other data or doesn't fit the folder.
+            UsageError: there is no such folder, or a setting doesn't fit it.
             RunError: files are damaged or aren't images.
         """
-        config = config or Config(data=os.path.abspath(path))
-        if config.data in DATASETS or os.path.realpath(config.data) != os.path.realpath(path):
-            raise UsageError(f"`data` is {config.data!r}: it must be the folder {path}")
-        return load_data(config)
+        return load_data(Config(data=os.path.abspath(path), **settings))
 
     @classmethod
     def from_arrays(

@@ -9,7 +9,7 @@ that belong together.
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -179,6 +179,11 @@ def group_split(classes: Mapping[str, str], separator: str, seed: int) -> Lists:
     Raises:
         UsageError: a class has fewer groups than there are splits.
     """
+    if not any(separator in PurePosixPath(name).name for name in classes):
+        raise UsageError(
+            f"`split_scheme={GROUP}{separator}`: no file name holds {separator!r}, so no images "
+            "would be kept together: choose another separator, or another split scheme"
+        )
     groups = _groups(sorted(classes), separator)
     class_names = sorted(set(classes.values()))
     indices = {name: index for index, name in enumerate(class_names)}

@@ -93,7 +93,7 @@ def _describe(run: Path) -> dict[str, Any]:
         "curves": plots.svg(plots.loss_curve, history) if history.exists() else "",
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": _mistakes(run, test, class_names),
-        "command": shlex.join(["python", *config["command"]]),
+        "command": _command(config["command"]),
     }
 
 
@@ -102,6 +102,13 @@ def _read_fusion(run: Path) -> dict[str, Any]:
     if "figures" in comparison:  # the key in fusions of version 0.1
         comparison["metrics"] = comparison.pop("figures")
     return comparison
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return a command line that can be repeated: of a script, or of the installed command."""
+    if Path(arguments[0]).name == "tfmodels":
+        return shlex.join(["tfmodels", *arguments[1:]])
+    return shlex.join(["python", *arguments])
 
 
 def _rows(

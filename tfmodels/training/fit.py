@@ -118,8 +118,15 @@ def fit_stage(
             f"the loss became {loss} in epoch {len(history.epoch)} with `lr={config.lr}`: lower "
             "the learning rate"
         )
-    if config.early_stopping and directory is not None:
-        save_model(whole, directory / "model.keras")  # the best epoch's weights are back
+    if config.early_stopping:  # the best epoch's weights are back
+        accuracies = history.history["val_accuracy"]
+        best = int(np.argmax(accuracies))
+        print(
+            f"kept epoch {best + 1} of {len(accuracies)}, val {100 * accuracies[best]:.1f}",
+            file=sys.stderr,
+        )
+        if directory is not None:
+            save_model(whole, directory / "model.keras")
 
 
 def predict(network: keras.Model, split: Split, name: str = "") -> np.ndarray:
