@@ -20,6 +20,7 @@ from tfmodels.data.images import load_data
 from tfmodels.recipes import configure
 from tfmodels.runs.directory import is_complete
 
+FLAGS = ("--data", "sample", "--limit", 160, "--epochs", 3, "--augment", "--deterministic")
 Finished = tuple["subprocess.CompletedProcess[str]", Path]
 
 
@@ -29,10 +30,7 @@ def finished(
 ) -> Finished:
     """One run of three epochs on part of the sample: the process and the run directory."""
     out = tmp_path_factory.mktemp("runs")
-    done = run_script(
-        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--limit", 160,
-        "--epochs", 3, "--out", out,
-    )  # fmt: skip
+    done = run_script("train_cifar.py", *FLAGS, "--data-dir", sample_dir, "--out", out)
     assert done.returncode == 0, done.stderr
     (run,) = out.iterdir()
     return done, run
@@ -119,10 +117,7 @@ def test_an_existing_run_is_refused_and_unharmed(
 ) -> None:
     run = finished[1]
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
-    done = run_script(
-        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--limit", 160,
-        "--epochs", 3, "--out", run.parent,
-    )  # fmt: skip
+    done = run_script("train_cifar.py", *FLAGS, "--data-dir", sample_dir, "--out", run.parent)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "--overwrite" in done.stderr
@@ -146,17 +141,13 @@ def test_a_kept_run_survives_a_call_that_fails(
 
 
 def test_the_same_command_gives_the_same_predictions(
-    run_script: RunScript, sample_dir: Path, tmp_path: Path, tf_test: Any
+    finished: Finished, run_script: RunScript, sample_dir: Path, tmp_path: Path, tf_test: Any
 ) -> None:
-    flags = ("--augment", "--deterministic", "--no-step-decay", "--limit", 64, "--epochs", 1)
+    done = run_script("train_cifar.py", *FLAGS, "--data-dir", sample_dir, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
     predictions = []
-    for out in ("first", "second"):
-        done = run_script(
-            "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, *flags,
-            "--out", tmp_path / out, "--name", "run",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        with np.load(tmp_path / out / "run" / "predictions.npz") as saved:
+    for run in (finished[1], *tmp_path.iterdir()):
+        with np.load(run / "predictions.npz") as saved:
             predictions.append(saved["test_probabilities"])
     tf_test.assertAllEqual(*predictions)
 
