@@ -48,7 +48,7 @@ def test_it_prints_the_test_metrics_and_where_the_report_is(finished: Finished) 
 
 def test_it_says_what_it_does_and_how_long_it_takes(finished: Finished) -> None:
     done, run = finished
-    lines = done.stderr.splitlines()
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("preparing")]
     words = [line.split(":")[0] for line in lines if not line.startswith(" ")]
     assert words[:5] == ["data", "split", "network", "device", "run"]
     assert lines[0].startswith("data:    sample 1.0.0, 10 classes; images: 160 train, 160 val, 160")
