@@ -7,14 +7,10 @@ nothing, and bootstraps two networks, their fusion and the oracle on 5,400 image
 """
 
 import functools
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 

@@ -78,6 +78,7 @@ def test_a_confusion_matrix_of_many_classes_stays_small(
 def test_class_names_are_no_formulas(tmp_path: Path) -> None:
     figure = plots.confusion_matrix(np.eye(2, dtype=int), ("$x^{$", "b"))
     plots.save(figure, tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
 def texts(model: keras.Model) -> list[str]:

@@ -70,6 +70,7 @@ def as_flags(message: str) -> str:
     names = {field.name for field in dataclasses.fields(Config)} | {*RUN_FLAGS}
 
     def as_flag(match: "re.Match[str]") -> str:
+        """Return one parameter as a flag, and other words in backquotes as they are."""
         name, value = match.groups()
         if name not in names:
             return match[0]

@@ -64,6 +64,7 @@ def tile_data(
     lists = named_split(config.split_scheme, classes, config.seed)
 
     def select(split: str) -> Split:
+        """Return the examples of a split, by their names."""
         return store.select(np.flatnonzero(np.isin(store.ids, lists[split])))
 
     return ImageData(

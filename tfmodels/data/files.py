@@ -106,6 +106,7 @@ def check_files(
 
 def _check_files(root: Path, names: Sequence[str]) -> tuple[tuple[int, int] | None, dict[str, str]]:
     def check(name: str) -> tuple[int, int] | str:
+        """Return the size of an image, or what is wrong with its file."""
         try:
             return _read(root / name, least=(1, 1))[1]
         except RunError as error:

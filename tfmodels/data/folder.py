@@ -80,6 +80,7 @@ def load(config: Config) -> ImageData:
         everything = _store(root.name, key, everything, side)
 
     def select(split: str) -> Split:
+        """Return the examples of a split, by their names."""
         return everything.select(np.flatnonzero(np.isin(ids, lists[split])))
 
     return ImageData(
@@ -210,6 +211,7 @@ def _store(name: str, key: str, examples: Split, side: int) -> Split:
     """Return the same examples, their images decoded once and kept."""
 
     def decode() -> Iterator[Examples]:
+        """Read the images in batches."""
         for start in range(0, len(examples), BATCH):
             rows = np.arange(start, min(start + BATCH, len(examples)))
             images, ids = examples.images[rows], examples.ids[rows]

@@ -175,6 +175,7 @@ class ImageData:
             )
 
         def choose(split: Split) -> Split:
+            """Return the first of a random order, in the order that they had."""
             order = np.random.default_rng(seed).permutation(len(split))
             return split.select(np.sort(order[:limit]))
 

@@ -70,6 +70,7 @@ def read_builder(builder: tfds.core.DatasetBuilder, name: str, id_feature: str) 
     shape = (total, *info.features["image"].shape)
 
     def decode() -> Iterator[Examples]:
+        """Read the examples of all splits in batches."""
         for split in info.splits:
             dataset = builder.as_dataset(split=split, read_config=READ_CONFIG, batch_size=BATCH)
             for batch in tfds.as_numpy(dataset):

@@ -86,7 +86,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     calibrated members is under-confident (Rahaman and Thiery 2021, arXiv:2007.08792).
     """
 
-    def loss(log_temperature: float) -> float:  # of the logarithm, so that steps are even
+    def loss(log_temperature: float) -> float:
+        """Return the loss by the temperature's logarithm, so that steps are even."""
         return negative_log_likelihood(labels, temper(probabilities, np.exp(log_temperature)))
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded").x))
@@ -139,7 +140,7 @@ def _fit_stacking(probabilities: np.ndarray, labels: np.ndarray) -> tuple[Rule, 
     model.fit(_log_features(probabilities), labels)
 
     def rule(probabilities: np.ndarray) -> np.ndarray:
-        # Classes without a validation image are not in the regression and get 0.
+        """Fuse; classes without a validation image are not in the regression and get 0."""
         fused = np.zeros((probabilities.shape[1], classes))
         fused[:, model.classes_] = model.predict_proba(_log_features(probabilities))
         return fused
