@@ -16,6 +16,7 @@ from tfmodels.data.augmentation import SHIFT
 from tfmodels.data.images import ImageData, Split, load_data
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
+from tfmodels.models.parts import weights_checksum
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.report import plots
 from tfmodels.report.results import write_results
@@ -76,7 +77,7 @@ def run(
         announce(description, data, path)
         with new_run(path, overwrite) as directory:
             write_json(directory / "config.json", description)
-            start = _start(config) if model is None else _checksum(model)
+            start = _start(config, model)
             last = train_model(network, data, config, directory, start)
             predictions = {
                 part: Predictions(split.ids, split.labels, predict(last.network, split, part))
@@ -235,20 +236,16 @@ def _own_settings(
     return own | {"model": model.name, "image_size": None, "weights": None, "precision": precision}
 
 
-def _checksum(model: keras.Model) -> int:
-    """Return a checksum of a model's weights."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).data)
-    return int.from_bytes(digest.digest()[:4])
-
-
-def _start(config: Config) -> int:
-    """Return what the weights come from as a number: 0, or a checksum of their file."""
-    if config.weights in ("none", "imagenet"):
+def _start(config: Config, model: keras.Model | None = None) -> int:
+    """Return what the weights come from as a number: 0, or a checksum of a model or a file."""
+    if model is not None:
+        checksum = weights_checksum(model)
+    elif config.weights in ("none", "imagenet"):
         return 0
-    with open(config.weights, "rb") as file:
-        return int.from_bytes(hashlib.file_digest(file, "sha256").digest()[:4])
+    else:
+        with open(config.weights, "rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return int(checksum[:8], 16)
 
 
 def _save_mistakes(path: Path, split: Split, predictions: Predictions) -> None:

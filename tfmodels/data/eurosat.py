@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -63,18 +62,15 @@ def tile_data(
     }
     lists = named_split(config.split_scheme, classes, config.seed)
 
-    def select(split: str) -> Split:
-        """Return the examples of a split, by their names."""
-        return store.select(np.flatnonzero(np.isin(store.ids, lists[split])))
-
+    everything = Split(store.images, store.ids, store.labels)
     return ImageData(
         name=name,
         version=str(builder.version),
         class_names=class_names,
         image_shape=builder.info.features["image"].shape,
-        train=select("train"),
-        val=select("val"),
-        test=select("test"),
+        train=everything.named(lists["train"]),
+        val=everything.named(lists["val"]),
+        test=everything.named(lists["test"]),
         split_description=describe_split(config.split_scheme, config.seed, leaks),
         augment=turn_shift_brighten,
         checksum=store.checksum,

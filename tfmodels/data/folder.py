@@ -79,18 +79,14 @@ def load(config: Config) -> ImageData:
     if stored:
         everything = _store(root.name, key, everything, side)
 
-    def select(split: str) -> Split:
-        """Return the examples of a split, by their names."""
-        return everything.select(np.flatnonzero(np.isin(ids, lists[split])))
-
     return ImageData(
         name=root.name,
         version="1",
         class_names=tuple(class_names),
         image_shape=(side, side, 3),
-        train=select("train"),
-        val=select("val"),
-        test=select("test"),
+        train=everything.named(lists["train"]),
+        val=everything.named(lists["val"]),
+        test=everything.named(lists["test"]),
         split_description=_describe(root, config),
         augment=turn_shift_brighten,
         checksum=hashlib.sha256(f"{key} {(side, side)}".encode()).hexdigest(),

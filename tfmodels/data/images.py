@@ -62,6 +62,10 @@ class Split:
         """Return the examples at some rows, in the order of the rows."""
         return Split(Selected(self.images, rows), self.ids[rows], self.labels[rows])
 
+    def named(self, ids: Sequence[str]) -> "Split":
+        """Return the examples of some ids, in the order that they have here."""
+        return self.select(np.flatnonzero(np.isin(self.ids, ids)))
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageData:

@@ -1,6 +1,9 @@
 """Feature extractor and classifier head of a network."""
 
+import hashlib
+
 import keras
+import numpy as np
 
 BOUNDARY = "features"  # the layer of every network at which its feature extractor ends
 
@@ -13,3 +16,11 @@ def feature_extractor(model: keras.Model) -> keras.Model:
 def classifier_head(model: keras.Model) -> keras.Model:
     """Return the part from features to probabilities; it shares the network's weights."""
     return keras.Model(model.get_layer(BOUNDARY).output, model.output)
+
+
+def weights_checksum(model: keras.Model) -> str:
+    """Return the SHA-256 of a model's weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()

@@ -15,7 +15,7 @@ import numpy as np
 from tfmodels.data.images import ImageData, Selected, Split
 from tfmodels.data.splits import SPLITS
 from tfmodels.data.store import Examples, open_store
-from tfmodels.models.parts import feature_extractor
+from tfmodels.models.parts import feature_extractor, weights_checksum
 
 BATCH = 256  # images at a time through the feature extractor
 
@@ -64,8 +64,6 @@ def compute_features(model: keras.Model, data: ImageData) -> ImageData:
 def _key(extractor: keras.Model, checksum: str, ids: np.ndarray) -> str:
     # Keras numbers what has no name of its own by how many it has made: not part of the content.
     config = re.sub(r"(input_layer|functional)(_\d+)?", r"\1", extractor.to_json())
-    parts = [keras.backend.backend(), config, checksum, *sorted(ids.tolist())]
-    digest = hashlib.sha256("\n".join(parts).encode())
-    for weight in extractor.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
-    return digest.hexdigest()
+    weights = weights_checksum(extractor)
+    parts = [keras.backend.backend(), config, weights, checksum, *sorted(ids.tolist())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
