@@ -1,0 +1,176 @@
+"""Files that are written as a whole or not at all, and read without trust in what they claim.
+
+A path that is read may be anything: a pipe that never ends, JSON of another kind, an archive that
+claims to hold more than the memory. A path that is written may be a link to someone else's file.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tfmodels.errors import RunError
+
+if TYPE_CHECKING:  # NumPy takes half the time of `--help`
+    import numpy as np
+
+PART = ".part-"  # what the name of a file begins with that isn't whole yet
+LARGEST_JSON = 2**26  # bytes
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; what is there becomes `path` when the block succeeds.
+
+    It is flushed to the disk before it takes the place of what was at `path`. A link at `path` is
+    replaced, not followed.
+
+    Raises:
+        OSError: the folder can't be written to, or the disk is full.
+    """
+    part = path.with_name(f"{PART}{secrets.token_hex(8)}-{path.name}")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names of a folder's files to the disk, where the system can."""
+    with contextlib.suppress(OSError):  # Windows can't open folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, as a whole or not at all."""
+    with new_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, as a whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_arrays(path: Path, arrays: "dict[str, Any]", compress: bool = True) -> None:
+    """Write arrays to an `.npz` file, as a whole or not at all."""
+    import numpy as np
+
+    with new_file(path) as part:
+        (np.savez_compressed if compress else np.savez)(part, **arrays)
+
+
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a file to read its bytes.
+
+    Raises:
+        RunError: it is a pipe, a device or something else that isn't a file.
+        OSError: it is missing, a folder, or may not be read.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        """Open without waiting for the other end of a pipe."""
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    file = open(path, "rb", opener=opener)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise RunError(f"{path} is not a regular file")
+    return file
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal; raises as `open_file` does."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Return the content of a JSON file, checked against a type.
+
+    Args:
+        path: of the file.
+        kind: such as a `TypedDict`; keys that it doesn't name are left out.
+
+    Raises:
+        RunError: the file is missing, isn't JSON, or holds something else.
+    """
+    import msgspec
+
+    try:
+        with open_file(path) as file:
+            content = file.read(LARGEST_JSON + 1)
+        if len(content) > LARGEST_JSON:
+            raise RunError(f"{path} can't be read: it has more than {LARGEST_JSON:,} bytes")
+        return msgspec.json.decode(content, type=kind)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing") from error
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RunError(f"{path} can't be read ({error})") from error
+
+
+def read_arrays(path: Path, most: int) -> "dict[str, np.ndarray]":
+    """Return the arrays of an `.npz` file.
+
+    Args:
+        path: of the file.
+        most: bytes that they may take together.
+
+    Raises:
+        RunError: the file is missing, damaged, or claims to hold more; or an array is of objects.
+    """
+    import numpy as np
+
+    try:
+        with open_file(path) as file:
+            with zipfile.ZipFile(file) as archive:
+                claimed = sum(_size(archive, member) for member in archive.infolist())
+            if claimed > most:
+                raise ValueError(f"it claims to hold {claimed:,} bytes, and {most:,} at most fit")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing") from error
+    except RunError:
+        raise
+    except Exception as error:  # zipfile and NumPy raise whatever their parsers do
+        raise RunError(f"{path} can't be read ({error or type(error).__name__})") from error
+
+
+def _size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Return the bytes that an array in an archive takes, from its header."""
+    import numpy as np
+
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds objects")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{member.filename} has shape {shape}")
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if size > member.file_size:
+        raise ValueError(f"{member.filename} claims {size:,} bytes and has {member.file_size:,}")
+    return size
