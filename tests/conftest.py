@@ -21,8 +21,9 @@ from tfmodels.data import sample  # noqa: E402
 from tfmodels.data.images import ImageData, load_data  # noqa: E402
 from tfmodels.evaluation import evaluate  # noqa: E402
 from tfmodels.recipes import configure  # noqa: E402
-from tfmodels.runs.directory import write_json  # noqa: E402
+from tfmodels.runs.manifest import write_manifest  # noqa: E402
 from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions  # noqa: E402
+from tfmodels.safe_files import write_json  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -173,9 +174,20 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         config = {
             "settings": settings,
             "command": ["train_eurosat.py", "--model", settings["model"]],
-            "dataset": {"name": "eurosat", "version": "2.0.0", "split": "random, seed 0"},
+            "git_commit": None,
+            "dataset": {
+                "name": "eurosat",
+                "version": "2.0.0",
+                "class_names": names,
+                "image_shape": [4, 4, 3],
+                "split": "random, seed 0",
+                "splits": {"train": 200, "val": 120, "test": 150},
+                "checksum": "0",
+                "split_checksum": "0",
+            },
+            "model": {"name": settings["model"], "parameters": 7, "initial_weights": "none"},
             "versions": {"keras": "3.15.1"},
-            "hardware": {"processor": "one", "cores": 2},
+            "hardware": {"machine": "m", "processor": "one", "cores": 2, "memory_gib": 1},
             "started": "2026-01-01",
             "ended": "2026-01-02",
         }
@@ -185,6 +197,8 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             for name, split in splits.items()
         }
         write_json(run / "metrics.json", metrics)
+        (run / ".tfmodels").touch()
+        write_manifest(run)
         return run
 
     return make

@@ -104,6 +104,7 @@ def test_arrays_come_back(tmp_path: Path) -> None:
         found = read_arrays(tmp_path / "a.npz", most=24 + 16)
         for name, array in arrays.items():
             np.testing.assert_array_equal(found[name], array, strict=True)
+        assert read_arrays(tmp_path / "a.npz", 16, names=["b", "c"]).keys() == {"b"}
 
 
 def forged(path: Path, header: dict[str, Any], content: bytes = b"") -> Path:

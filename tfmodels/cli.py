@@ -8,16 +8,20 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfmodels import __version__
 from tfmodels.config import Config, flag, kind
 from tfmodels.errors import UsageError
 from tfmodels.fusion.methods import METHODS
 from tfmodels.recipes import RECIPES, configure
-from tfmodels.runs.directory import check_free, check_writable, is_complete, run_path
+from tfmodels.runs.directory import check_writable, run_path
+from tfmodels.runs.lock import MARKER
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import Parser, as_flags, run_command
+
+if TYPE_CHECKING:  # NumPy takes half the time of `--help`
+    from tfmodels.runs.contents import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +137,9 @@ def fill_training(
             print(getattr(study, table.run)(config, args.out, args.overwrite))
             return
         path = run_path(args.out, config.run_name() if args.name is None else args.name)
-        check_free(path, args.overwrite)
+        from tfmodels.runs.continuation import check_settings
+
+        check_settings(path, dataclasses.asdict(config), args.overwrite)
         experiment = import_quietly("tfmodels.experiment")
         run = experiment.run(config, out=args.out, name=path.name, overwrite=args.overwrite)
         print(import_quietly("tfmodels.report.tables").summary(run))
@@ -241,23 +247,28 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
 
     def command(args: argparse.Namespace) -> None:
         """Check what is asked for, and write the page."""
-        for run in args.runs:
-            if not is_complete(run):
-                raise UsageError(
-                    f"{run} is not a complete run directory: name one, such as runs/NAME"
-                )
-        path = args.out or (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
+        runs = [_open_run(run) for run in args.runs]
+        default = (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
+        path = args.out or default
         if path.is_dir():
             raise UsageError(f"`out` {path} is a folder: name a file, such as report.html in it")
         if not path.parent.is_dir():
             raise UsageError(f"`out` {path}: there is no folder {path.parent}")
+        if (path.parent / MARKER).exists() and path.resolve() != default.resolve():
+            raise UsageError(f"`out` {path} is in a run directory: name a file elsewhere")
         check_writable(path.parent)
         from tfmodels.report.page import write_report
 
-        write_report(args.runs, path)
+        write_report(runs, path)
         print(f"report: {path}")
 
     parser.set_defaults(command=command, parser=parser)
+
+
+def _open_run(path: Path) -> "Run":
+    from tfmodels.runs.contents import open_run, open_unfinished
+
+    return open_unfinished(path) if path.resolve().suffix == ".incomplete" else open_run(path)
 
 
 def _add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -266,7 +277,9 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="name of the run directory [derived from the settings]")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a run directory of the same name"
+        "--overwrite",
+        action="store_true",
+        help="start over, and replace a run directory of the same name",
     )
     _add_debug(parser)
 

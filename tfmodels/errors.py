@@ -19,6 +19,22 @@ class UsageError(RunError, ValueError):
     exit_code = 2
 
 
+class DivergenceError(RunError):
+    """The loss of a training is no number any more, or has exploded; going on is no use."""
+
+
+class Interrupted(KeyboardInterrupt):  # it isn't an error
+    """The user or the system ended a training, whose state is saved.
+
+    Attributes:
+        signal: number of the signal that asked for it.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 def first_names(names: Sequence[str], most: int = 3) -> str:
     """Return the first few names for a message, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -22,9 +22,12 @@ from tfmodels.report import plots
 from tfmodels.report.results import write_results
 from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
-from tfmodels.runs.directory import check_free, new_run, now, run_path, write_json
+from tfmodels.runs.continuation import begin_extension, check_same, check_settings, previous_run
+from tfmodels.runs.directory import new_run, now, run_path
 from tfmodels.runs.predictions import TOLERANCE, Predictions, save_mistakes, save_predictions
-from tfmodels.training.fit import predict, train_model
+from tfmodels.safe_files import checksum, write_json
+from tfmodels.training.fit import Stage, predict, train_model
+from tfmodels.training.state import read_state
 
 
 def run(
@@ -37,6 +40,8 @@ def run(
 ) -> Path:
     """Train a network, judge it, and leave a complete run directory.
 
+    A run of the same name that was interrupted is continued, and one of fewer epochs extended.
+
     The model and the predictions are those of the last epoch, as in the study; with early
     stopping those of the best.
 
@@ -47,15 +52,17 @@ def run(
             raw pixels, 0 to 255, of the data's shape to probabilities.
         out: folder of the run directories.
         name: of the run directory; by default from the settings.
-        overwrite: replace a run of that name, once the new one is complete.
+        overwrite: start over, and replace a run of that name once the new one is complete.
 
     Returns:
         The path of the run directory; README.md says what it holds.
 
     Raises:
-        UsageError: the settings don't fit the data or each other, or the path is taken.
+        UsageError: the settings don't fit the data or each other, or the path is taken by a run
+            that was made differently.
         RunError: data or weights aren't there or are damaged, or training failed; what there
             is so far is kept.
+        Interrupted: the user or the system wants to stop; the same call goes on.
     """
     config = config or Config()
     config.check_files()
@@ -63,7 +70,7 @@ def run(
     own = _own_settings(config, data, model)
     default_name = config.run_name(own.get("data", ""), own.get("model", ""))
     path = run_path(Path(out), default_name if name is None else name)
-    check_free(path, overwrite)
+    check_settings(path, dataclasses.asdict(config) | own, overwrite)
     environment.hide_gpus_from_tensorflow()
     with _keras_settings(config):
         data = data.limited(config.limit, config.seed) if data else load_data(config)
@@ -74,22 +81,52 @@ def run(
             check_probabilities(model, data)
         description = describe(config, data, network) | {"started": started}
         description["settings"] |= own
+        description["model"]["initial_weights"] = _initial_weights(config, model)
         announce(description, data, path)
-        with new_run(path, overwrite) as directory:
-            write_json(directory / "config.json", description)
-            start = _start(config, model)
+        with new_run(path, overwrite, replace=True) as directory:
+            description = _go_on(path, directory, description, overwrite)
+            start = start_number(description["model"]["initial_weights"])
             last = train_model(network, data, config, directory, start)
-            predictions = {
-                part: Predictions(split.ids, split.labels, predict(last.network, split, part))
-                for part, split in (("val", last.data.val), ("test", last.data.test))
-            }
-            save_predictions(directory / "predictions.npz", predictions, data.class_names)
-            _save_mistakes(directory / "mistakes.npz", data.test, predictions["test"])
-            (directory / "figures").mkdir()
-            plots.save(plots.architecture(network), directory / "figures" / "architecture.png")
+            _judge(last, network, data, directory)
             write_json(directory / "config.json", description | {"ended": now()})
             write_results(directory)
     return path
+
+
+def _go_on(
+    path: Path, directory: Path, description: dict[str, Any], overwrite: bool
+) -> dict[str, Any]:
+    """Begin a run, or make the directory ready to go on with one; return its config.json.
+
+    Raises:
+        UsageError: an earlier run at the path was made differently.
+    """
+    previous = previous_run(path, overwrite)
+    if previous is not None:
+        check_same(previous, description)
+        description |= {
+            "started": previous.config["started"],
+            "continued": [*previous.config.get("continued", []), description["started"]],
+        }
+    write_json(directory / "config.json", description)
+    if previous is not None and previous.path == path:
+        begin_extension(previous, directory)
+    state = read_state(directory)
+    if state is not None:
+        print(f"{'from:':<9}epoch {state.epoch + 1}, step {state.step + 1}", file=sys.stderr)
+    return description
+
+
+def _judge(last: Stage, network: keras.Model, data: ImageData, directory: Path) -> None:
+    """Predict the validation and test images, and keep what reports need of them."""
+    predictions = {
+        part: Predictions(split.ids, split.labels, predict(last.network, split, part))
+        for part, split in (("val", last.data.val), ("test", last.data.test))
+    }
+    save_predictions(directory / "predictions.npz", predictions, data.class_names)
+    _save_mistakes(directory / "mistakes.npz", data.test, predictions["test"])
+    (directory / "figures").mkdir(exist_ok=True)
+    plots.save(plots.architecture(network), directory / "figures" / "architecture.png")
 
 
 @contextlib.contextmanager
@@ -186,6 +223,9 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
             "name": data.name,
             "version": data.version,
             "class_names": data.class_names,
+            "image_shape": data.image_shape,
+            "checksum": data.checksum,
+            "split_checksum": _split_checksum(data),
             "split": data.split_description,
             "splits": {part: len(getattr(data, part)) for part in ("train", "val", "test")},
         },
@@ -194,6 +234,12 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
         "versions": environment.versions(*{backend} - {"tensorflow"}),
         "hardware": environment.hardware() | {"devices": keras.distribution.list_devices()},
     }
+
+
+def _split_checksum(data: ImageData) -> str:
+    """Return the SHA-256 of the ids of each split, so that other lists of names are noticed."""
+    ids = [part for split in (data.train, data.val, data.test) for part in (*split.ids, "")]
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
 def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
@@ -236,16 +282,18 @@ def _own_settings(
     return own | {"model": model.name, "image_size": None, "weights": None, "precision": precision}
 
 
-def _start(config: Config, model: keras.Model | None = None) -> int:
-    """Return what the weights come from as a number: 0, or a checksum of a model or a file."""
+def _initial_weights(config: Config, model: keras.Model | None = None) -> str:
+    """Return what the weights come from: none, imagenet, or the SHA-256 of a file or a model."""
     if model is not None:
-        checksum = weights_checksum(model)
-    elif config.weights in ("none", "imagenet"):
-        return 0
-    else:
-        with open(config.weights, "rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    return int(checksum[:8], 16)
+        return weights_checksum(model)
+    return (
+        config.weights if config.weights in ("none", "imagenet") else checksum(Path(config.weights))
+    )
+
+
+def start_number(initial_weights: str) -> int:
+    """Return what weights come from as a number: 0, or one from their SHA-256."""
+    return 0 if initial_weights in ("none", "imagenet") else int(initial_weights[:8], 16)
 
 
 def _save_mistakes(path: Path, split: Split, predictions: Predictions) -> None:

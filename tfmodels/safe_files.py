@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -126,12 +126,15 @@ def read_json(path: Path, kind: type[T]) -> T:
         raise RunError(f"{path} can't be read ({error})") from error
 
 
-def read_arrays(path: Path, most: int) -> "dict[str, np.ndarray]":
+def read_arrays(
+    path: Path, most: int, names: Collection[str] | None = None
+) -> "dict[str, np.ndarray]":
     """Return the arrays of an `.npz` file.
 
     Args:
         path: of the file.
         most: bytes that they may take together.
+        names: of the arrays to read; those that aren't there are left out. None reads all.
 
     Raises:
         RunError: the file is missing, damaged, or claims to hold more; or an array is of objects.
@@ -141,12 +144,18 @@ def read_arrays(path: Path, most: int) -> "dict[str, np.ndarray]":
     try:
         with open_file(path) as file:
             with zipfile.ZipFile(file) as archive:
-                claimed = sum(_size(archive, member) for member in archive.infolist())
+                members = [
+                    member
+                    for member in archive.infolist()
+                    if names is None or member.filename.removesuffix(".npy") in names
+                ]
+                claimed = sum(_size(archive, member) for member in members)
             if claimed > most:
                 raise ValueError(f"it claims to hold {claimed:,} bytes, and {most:,} at most fit")
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
+                chosen = arrays.keys() if names is None else arrays.keys() & names
+                return {name: arrays[name] for name in chosen}
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing") from error
     except RunError:

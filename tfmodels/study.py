@@ -15,8 +15,10 @@ from tfmodels.fusion.members import load_members
 from tfmodels.models.catalog import build
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.report.tables import csv_table, markdown_table, percent
-from tfmodels.runs.directory import check_free, is_complete, read_json, run_path, write_text
-from tfmodels.runs.predictions import load_predictions
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.continuation import check_settings
+from tfmodels.runs.directory import is_complete, run_path
+from tfmodels.safe_files import write_text
 
 Row = tuple[dict[str, Any], tuple[float, float, float, float]]
 
@@ -49,7 +51,7 @@ FUSION = (97.75, 97.71, 97.78, 97.63)
 def run_table1(config: Config, out: Path, overwrite: bool = False) -> str:
     """Run Table 1's settings, skipping complete runs, and write table1.csv and table1.md.
 
-    Runs that stopped early are started over. Other settings (seed, data, ...) hold for all.
+    Runs that stopped early go on. Other settings (seed, data, ...) hold for all.
 
     Returns:
         The table in Markdown: our mean class accuracy beside the study's, in %; the files hold
@@ -88,17 +90,18 @@ def _run_all(
     """Run what isn't complete, after a look at all; return the paths of the runs by row."""
     planned = {name: dataclasses.replace(config, **changes) for name, (changes, _) in table.items()}
     paths = {name: run_path(out, row.run_name()) for name, row in planned.items()}
-    for name, row in planned.items():
-        check_free(paths[name], overwrite=True)
-        if is_complete(paths[name]) and not overwrite:
-            _check_same(row, paths[name])
     todo = {name for name in planned if overwrite or not is_complete(paths[name])}
+    for name, row in planned.items():
+        if name in todo:
+            check_settings(paths[name], dataclasses.asdict(row), overwrite)
+        else:
+            _check_same(row, paths[name])
     for name in todo:
         _check_weights(planned[name])
     for name, row in planned.items():
         if name in todo:
             print(f"\n{name}", file=sys.stderr)
-            run(row, out=out, name=paths[name].name, overwrite=True)
+            run(row, out=out, name=paths[name].name, overwrite=overwrite)
         else:
             print(f"{name}: complete already in {paths[name]}", file=sys.stderr)
     return paths
@@ -113,7 +116,7 @@ def _check_weights(config: Config) -> None:
 
 
 def _check_same(config: Config, path: Path) -> None:
-    found, asked = read_json(path / "config.json")["settings"], dataclasses.asdict(config)
+    found, asked = open_run(path).config["settings"], dataclasses.asdict(config)
     different = [
         key for key in asked if key not in SOURCES and found.get(key, asked[key]) != asked[key]
     ]
@@ -124,8 +127,9 @@ def _check_same(config: Config, path: Path) -> None:
 
 def _judge(path: Path) -> dict[str, Any]:
     """Return the test metrics of a run, from its predictions."""
-    splits, class_names = load_predictions(path / "predictions.npz")
-    return evaluate(splits["test"].labels, splits["test"].probabilities, class_names)
+    run = open_run(path)
+    test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
+    return evaluate(test.labels, test.probabilities, class_names)
 
 
 def _row(

@@ -3,14 +3,18 @@
 import argparse
 import dataclasses
 import difflib
+import io
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 from tfmodels.config import Config, flag
-from tfmodels.errors import RunError, UsageError
+from tfmodels.errors import Interrupted, RunError, UsageError
 
 RUN_FLAGS = ("out", "name", "overwrite", "method", "calibrate", "all_methods")
 
@@ -26,9 +30,11 @@ class Parser(argparse.ArgumentParser):
 def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, run the command they name, and return the exit code.
 
-    0 success, 1 failure, 2 wrong call, 130 interrupted. An error prints one line on standard
-    error; with --debug its traceback as well.
+    0 success, 1 failure, 2 wrong call, 128 and the number of the signal if it was stopped by one
+    (130 by Ctrl-C, 143 by SIGTERM). An error prints one line on standard error; with --debug its
+    traceback as well.
     """
+    _prepare_process()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     cause: BaseException
     try:
@@ -38,7 +44,8 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
         args.command(args)
         return 0
     except KeyboardInterrupt as error:
-        code, message, cause = 130, "interrupted", error
+        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        code, message, cause = 128 + number, str(error) or "interrupted", error
     except RunError as error:
         code, message, cause = error.exit_code, str(error), error
     except OSError as error:
@@ -55,6 +62,19 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     printable = "".join(char if char.isprintable() else " " for char in line)
     print(f"{parser.prog}: {' '.join(printable.split())}", file=sys.stderr)
     return code
+
+
+def _prepare_process() -> None:
+    """Have SIGTERM end the command in order, and names be printed that a terminal can't show."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted("terminated", number)
 
 
 def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from tfmodels.download import cache_dir
 from tfmodels.errors import RunError
-from tfmodels.runs.directory import write_json
+from tfmodels.safe_files import write_json
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 GREY16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")

@@ -27,13 +27,9 @@ from tfmodels.report.tables import (
     short_names,
 )
 from tfmodels.runs import environment
-from tfmodels.runs.directory import RESULTS, new_run, now, run_path, write_json, write_text
-from tfmodels.runs.predictions import (
-    Predictions,
-    load_mistakes,
-    save_mistakes,
-    save_predictions,
-)
+from tfmodels.runs.directory import RESULTS, has_state, incomplete, new_run, now, run_path
+from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.safe_files import write_json, write_text
 
 QUICK = tuple(method for method in METHODS if method != "stacking")  # tried for a hint
 OTHER_METHODS = "use `method=sum`, `method=geometric` or `method=vote`"  # learn nothing
@@ -96,7 +92,7 @@ def _validation_fault(members: Members) -> str:
 def fusion_path(out: Path, members: Members, method: str, calibrate: bool) -> Path:
     """Return the default path of a fusion, named by data, method and a hash of the members."""
     digest = hashlib.sha256("".join(sorted(members.checksums)).encode()).hexdigest()[:8]
-    parts = [members.config["dataset"]["name"], "fusion", method, digest]
+    parts = [members.dataset["name"], "fusion", method, digest]
     return run_path(out, "_".join([*parts, *(["calibrated"] if calibrate else [])]))
 
 
@@ -112,7 +108,7 @@ def run_fusion(
         UsageError: the path is taken, or the method can't learn from these members.
     """
     started = now()
-    runs = [str(run.resolve()) for run in members.paths]
+    runs = [str(run.path.resolve()) for run in members.runs]
     if str(path.resolve()) in runs:
         raise UsageError(f"{path} is one of the runs to fuse: choose another `name`")
     fused, learned = fuse(members, method, calibrate)
@@ -120,7 +116,12 @@ def run_fusion(
         name: Predictions(ids, labels, fused[name])
         for name, (ids, labels, _) in members.splits.items()
     }
-    dataset = members.config["dataset"]
+    if has_state(path) and not overwrite:
+        raise UsageError(
+            f"{incomplete(path)} holds a training that was interrupted: choose another `name`, or "
+            "add `overwrite=True`"
+        )
+    dataset = members.dataset
     config = {
         "settings": {"method": method, "calibrate": calibrate, "data": dataset["name"]},
         "learned": learned,
@@ -142,16 +143,15 @@ def run_fusion(
         write_json(work / "fusion.json", comparison)
         write_json(work / "config.json", config | {"ended": now()})
         write_results(work)
-    legend = [f"run {number}: {run}" for number, run in enumerate(members.paths, 1)]
+    legend = [f"run {number}: {run.path}" for number, run in enumerate(members.runs, 1)]
     summary = fusion_summary(comparison, learned)
     return "\n".join([*legend, "", summary, *_hint(members, method, fused)])
 
 
 def _save_mistakes(path: Path, members: Members, fused: Predictions) -> None:
     images: dict[str, np.ndarray] = {}
-    for run in members.paths:
-        if (run / "mistakes.npz").exists():  # runs made before there were reports have none
-            images |= load_mistakes(run / "mistakes.npz")
+    for run in members.runs:
+        images |= run.mistakes()
     wrong = fused.ids[fused.probabilities.argmax(axis=1) != fused.labels].tolist()
     available = [name for name in wrong if name in images]
     save_mistakes(path, np.array(available, str), [images[name] for name in available])
@@ -208,7 +208,7 @@ def table_of_methods(members: Members, calibrate: bool, out: Path) -> str:
     write_text(path.with_name(path.name + ".csv"), csv_table(header, rows))
     return "\n".join(
         [
-            *(f"{run}: {path}" for run, path in zip(runs.values(), members.paths, strict=True)),
+            *(f"{name}: {run.path}" for name, run in zip(runs.values(), members.runs, strict=True)),
             "",
             select_columns(METHOD_COLUMNS, header, short),
             "",

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from tfmodels.evaluation import evaluate
 from tfmodels.fusion.members import Members
 from tfmodels.fusion.significance import Comparison, bootstrap, interval, mcnemar
-from tfmodels.runs.predictions import load_predictions
+from tfmodels.runs.contents import Run
 
 
 def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]
         name: {key: interval(values[i]) for key, values in resampled.items()}
         for i, name in enumerate(compared)
     }
-    rival = members.names[_best_on_validation(members.paths)]
+    rival = members.names[_best_on_validation(members.runs)]
     accuracies = dict(zip(compared, resampled["mean_class_accuracy"], strict=True))
     differences = {}
     for name in fused:
@@ -78,13 +77,13 @@ def _oracle(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return np.eye(probabilities.shape[2])[classes]
 
 
-def _best_on_validation(runs: Sequence[Path]) -> int:
+def _best_on_validation(runs: Sequence[Run]) -> int:
     return int(np.argmax([_validation_accuracy(run) for run in runs]))
 
 
-def _validation_accuracy(run: Path) -> float:
+def _validation_accuracy(run: Run) -> float:
     """Return the mean class accuracy of a run on its validation images; 0 if it has none."""
-    splits, class_names = load_predictions(run / "predictions.npz")
+    splits, class_names = run.predictions(), run.config["dataset"]["class_names"]
     if "val" not in splits:  # a fusion of runs with different validation images
         return 0.0
     validation = splits["val"]

@@ -11,8 +11,10 @@ import numpy as np
 from tfmodels.errors import RunError, UsageError
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.runs.directory import is_complete, read_json
-from tfmodels.runs.predictions import Predictions, align, checksum, load_predictions
+from tfmodels.runs.contents import Dataset, Run, RunConfig, open_run
+from tfmodels.runs.directory import is_complete
+from tfmodels.runs.predictions import Predictions, align
+from tfmodels.safe_files import checksum
 
 FAMILIES = ("MobileNet", "AlexNet")  # of the study's fusion
 ROWS = ("fusion", *METHODS, "oracle")  # of tables, besides the members
@@ -24,20 +26,23 @@ class Members:
 
     Attributes:
         names: a name for each run.
-        paths: their run directories.
+        runs: their run directories.
         checksums: SHA-256 of their predictions.
-        config: config.json of the first run.
         class_names: names of the classes.
         splits: for `test`, and for `val` if all were validated on the same images: ids (n,),
             labels (n,) and probabilities (n_models, n, classes).
     """
 
     names: tuple[str, ...]
-    paths: tuple[Path, ...]
+    runs: tuple[Run, ...]
     checksums: tuple[str, ...]
-    config: dict[str, Any]
     class_names: tuple[str, ...]
     splits: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data that all of them have in common."""
+        return self.runs[0].config["dataset"]
 
 
 def find_pretrained(out: Path) -> list[Path]:
@@ -69,14 +74,14 @@ def _pretrained(out: Path) -> Iterator[tuple[str, str, Path]]:
         try:
             if not is_complete(run):
                 continue
-            config = read_json(run / "config.json")
-            settings = config["settings"]
-            spec = NETWORKS.get(settings.get("model"))  # a fusion has none
-            if spec and settings["weights"] != "none" and settings["data"] == "eurosat":
-                yield str(config["ended"]), spec.family, run
-        except (RunError, KeyError, TypeError, AttributeError) as error:
-            reason = error if isinstance(error, RunError) else "its config.json is incomplete"
-            print(f"warning: {run} is skipped: {reason}", file=sys.stderr)
+            config = open_run(run).config
+        except RunError as error:
+            print(f"warning: {run} is skipped: {error}", file=sys.stderr)
+            continue
+        settings = config["settings"]
+        spec = NETWORKS.get(str(settings.get("model")))  # a fusion has none
+        if spec and settings.get("weights") != "none" and settings.get("data") == "eurosat":
+            yield config.get("ended", ""), spec.family, run
 
 
 def load_members(runs: Sequence[Path]) -> Members:
@@ -90,31 +95,30 @@ def load_members(runs: Sequence[Path]) -> Members:
     """
     if len(runs) < 2:
         raise UsageError(f"{runs[0]} alone can't be fused: name two runs or more")
-    for run in runs:
-        if not run.is_dir() or not is_complete(run):
-            raise UsageError(f"{run} is not a complete run directory: name one, such as runs/NAME")
-    short = [run.resolve().name for run in runs]
+    opened = [open_run(run) for run in runs]
+    short = [run.name for run in opened]
     names = tuple(
         name if short.count(name) == 1 and name not in ROWS else str(run.resolve())
         for run, name in zip(runs, short, strict=True)
     )
-    checksums = tuple(checksum(run / "predictions.npz") for run in runs)
+    loaded = [run.predictions() for run in opened]
+    checksums = tuple(checksum(run.path / "predictions.npz") for run in opened)
     for i, digest in enumerate(checksums):
         if digest in checksums[:i]:
             twin = runs[checksums.index(digest)]
             raise UsageError(f"{runs[i]} and {twin} are the same run, or have the same predictions")
-    configs = [read_json(run / "config.json") for run in runs]
+    configs = [run.config for run in opened]
     _warn_of_nesting(names, configs, checksums)
-    loaded = [load_predictions(run / "predictions.npz") for run in runs]
-    _check_alike(names, configs, [class_names for _, class_names in loaded])
+    _check_alike(names, configs)
     splits = {"test": align(_select_split("test", names, loaded))}
-    if all("val" in own and _same_ids(own, loaded[0][0]) for own, _ in loaded):
+    if all("val" in own and _same_ids(own, loaded[0]) for own in loaded):
         splits["val"] = align(_select_split("val", names, loaded))
-    return Members(names, tuple(runs), checksums, configs[0], loaded[0][1], splits)
+    class_names = tuple(configs[0]["dataset"]["class_names"])
+    return Members(names, tuple(opened), checksums, class_names, splits)
 
 
 def _warn_of_nesting(
-    names: Sequence[str], configs: Sequence[dict[str, Any]], checksums: Sequence[str]
+    names: Sequence[str], configs: Sequence[RunConfig], checksums: Sequence[str]
 ) -> None:
     for name, config in zip(names, configs, strict=True):
         inside = {member["sha256"] for member in config.get("members", [])}
@@ -128,22 +132,20 @@ def _warn_of_nesting(
 
 
 def _select_split(
-    split: str, names: Sequence[str], loaded: Sequence[Any]
+    split: str, names: Sequence[str], loaded: Sequence[dict[str, Predictions]]
 ) -> dict[str, Predictions]:
-    return {name: splits[split] for name, (splits, _) in zip(names, loaded, strict=True)}
+    return {name: splits[split] for name, splits in zip(names, loaded, strict=True)}
 
 
 def _same_ids(splits: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
     return "val" in other and np.array_equal(np.sort(splits["val"].ids), np.sort(other["val"].ids))
 
 
-def _check_alike(
-    names: Sequence[str], configs: Sequence[dict[str, Any]], classes: Sequence[tuple[str, ...]]
-) -> None:
+def _check_alike(names: Sequence[str], configs: Sequence[RunConfig]) -> None:
     """Check that classes, data set, version and split scheme are the same in all."""
-    first = _requirements(configs[0], classes[0])
+    first = _requirements(configs[0])
     for i in range(1, len(names)):
-        for key, value in _requirements(configs[i], classes[i]).items():
+        for key, value in _requirements(configs[i]).items():
             if value != first[key]:
                 raise UsageError(
                     f"{names[i]} has {key} {_differing(value, first[key])}, {names[0]} has "
@@ -152,10 +154,10 @@ def _check_alike(
                 )
 
 
-def _requirements(config: dict[str, Any], class_names: tuple[str, ...]) -> dict[str, Any]:
+def _requirements(config: RunConfig) -> dict[str, Any]:
     dataset = config["dataset"]
     return {
-        "classes": class_names,
+        "classes": dataset["class_names"],
         "data": dataset["name"],
         "version": dataset["version"],
         "split": dataset["split"].split(";")[0],

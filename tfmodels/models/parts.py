@@ -18,6 +18,14 @@ def classifier_head(model: keras.Model) -> keras.Model:
     return keras.Model(model.get_layer(BOUNDARY).output, model.output)
 
 
+def without_optimizer(model: keras.Model) -> keras.Model:
+    """Return the model as one that isn't compiled; it shares the model's layers.
+
+    Keras would save and load the state of the optimizer, too.
+    """
+    return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
 def weights_checksum(model: keras.Model) -> str:
     """Return the SHA-256 of a model's weights, in hexadecimal."""
     digest = hashlib.sha256()

@@ -19,9 +19,12 @@ from matplotlib.image import imsave
 from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
 from tfmodels.report import plots
 from tfmodels.report.tables import learned_in_words, percent
-from tfmodels.runs.directory import read_json, write_text
-from tfmodels.runs.predictions import Predictions, checksum, load_mistakes, load_predictions
+from tfmodels.runs.contents import FusionComparison, Run
+from tfmodels.runs.manifest import update_manifest
+from tfmodels.runs.predictions import Predictions
+from tfmodels.safe_files import checksum, write_text
 
+PREDICTIONS = "predictions.npz"
 MISTAKES = 24  # shown of a run
 COLOURS = 7  # of runs, in page.html; they repeat after that
 _TEMPLATES = jinja2.Environment(
@@ -34,8 +37,10 @@ _TEMPLATES = jinja2.Environment(
 _TEMPLATES.filters |= {"percent": percent, "in_words": learned_in_words}
 
 
-def write_report(runs: Sequence[Path], path: Path) -> None:
+def write_report(runs: Sequence[Run], path: Path) -> None:
     """Write the report of one run or several to an HTML file.
+
+    Of a run that isn't complete it shows what there is so far.
 
     Of runs with equal predictions the first is shown, with a warning that names the others.
 
@@ -59,49 +64,59 @@ def write_report(runs: Sequence[Path], path: Path) -> None:
         many=plots.MANY_CLASSES,
     )
     write_text(path, page)
-
-
-def _distinct(runs: Sequence[Path]) -> list[Path]:
-    first: dict[str, Path] = {}
     for run in runs:
-        same = first.setdefault(checksum(run / "predictions.npz"), run)
+        if run.checksums is not None and path.resolve() == (run.path / "report.html").resolve():
+            update_manifest(run.path, "report.html")
+
+
+def _distinct(runs: Sequence[Run]) -> list[Run]:
+    first: dict[str, Run] = {}
+    for run in runs:
+        same = first.setdefault(_key(run), run)
         if same is not run:
             print(
-                f"warning: {run} has the same predictions as {same} and is left out of the report",
+                f"warning: {run.path} has the same predictions as {same.path} and is left out of "
+                "the report",
                 file=sys.stderr,
             )
     return list(first.values())
 
 
-def _describe(run: Path) -> dict[str, Any]:
-    config = read_json(run / "config.json")
-    splits, class_names = load_predictions(run / "predictions.npz")
-    test = splits["test"]
-    metrics = evaluate(test.labels, test.probabilities, class_names)
-    name = run.resolve().name.removesuffix(".incomplete")
-    fusion = _read_fusion(run) if "members" in config else None
-    history = run / "history.csv"
+def _key(run: Run) -> str:
+    """Return what tells a run from others: the SHA-256 of its predictions, once it has them."""
+    return checksum(run.file(PREDICTIONS)) if run.has(PREDICTIONS) else str(run.path.resolve())
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    config = run.config
+    trained = "model" in config
+    begun = run.checksums is not None or run.has("history.csv")
     return {
-        "name": name,
+        "name": run.name,
         "config": config,
         "settings": config["settings"] | config.get("learned", {}),
+        "test": None,
+        "fusion": None,
+        "rows": [],
+        "curves": plots.svg(plots.loss_curve, run.file("history.csv")) if trained and begun else "",
+        "command": _command(config["command"]),
+        **(_describe_results(run) if run.has(PREDICTIONS) else {}),
+    }
+
+
+def _describe_results(run: Run) -> dict[str, Any]:
+    test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
+    metrics = evaluate(test.labels, test.probabilities, class_names)
+    fusion = run.comparison() if "members" in run.config else None
+    return {
         "test": metrics,
         "class_names": class_names,
         "matrix": _matrix(metrics["confusion_matrix"], class_names),
         "fusion": fusion,
-        "rows": _rows(name, checksum(run / "predictions.npz"), metrics, config, fusion),
-        "curves": plots.svg(plots.loss_curve, history) if history.exists() else "",
+        "rows": _rows(run, metrics, fusion),
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": _mistakes(run, test, class_names),
-        "command": _command(config["command"]),
     }
-
-
-def _read_fusion(run: Path) -> dict[str, Any]:
-    comparison = read_json(run / "fusion.json")
-    if "figures" in comparison:  # the key in fusions of version 0.1
-        comparison["metrics"] = comparison.pop("figures")
-    return comparison
 
 
 def _command(arguments: Sequence[str]) -> str:
@@ -111,17 +126,12 @@ def _command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", *arguments])
 
 
-def _rows(
-    name: str,
-    digest: str,
-    test: dict[str, Any],
-    config: dict[str, Any],
-    fusion: dict[str, Any] | None,
-) -> list[dict[str, Any]]:
+def _rows(run: Run, test: dict[str, Any], fusion: FusionComparison | None) -> list[dict[str, Any]]:
     """Return what is compared: the run, or the members, the fusion and the oracle."""
+    name, digest = run.name, _key(run)
     if fusion is None:
         return [{"key": digest, "name": name, "test": test, "interval": None, "oracle_of": None}]
-    keys = {member["name"]: (member["sha256"], member["name"]) for member in config["members"]}
+    keys = {member["name"]: (member["sha256"], member["name"]) for member in run.config["members"]}
     oracle = f"oracle of {name} (correct where any member is)"
     keys |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
     return [
@@ -183,10 +193,9 @@ def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _mistakes(run: Path, test: Predictions, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the mistakes of highest confidence, in descending order."""
-    file = run / "mistakes.npz"
-    images = load_mistakes(file) if file.exists() else {}
+    images = run.mistakes()
     predicted, confidence = test.probabilities.argmax(axis=1), test.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != test.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tfmodels import evaluation
 from tfmodels.errors import RunError
+from tfmodels.safe_files import new_file, open_file
 
 if TYPE_CHECKING:  # importing it loads TensorFlow, which fusing does not need
     import keras
@@ -28,8 +29,9 @@ MOST_TICKS = 60  # class names on an axis
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    figure.savefig(path, dpi=DPI)
+    """Write a figure as PNG, as a whole or not at all."""
+    with new_file(path) as part:
+        figure.savefig(part, dpi=DPI)
 
 
 def svg(draw: Callable[..., Figure], *args: Any) -> str:
@@ -73,10 +75,12 @@ def loss_curve(history: Path) -> Figure:
 def _read_history(path: Path) -> dict[str, list[float]]:
     names = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
     try:
-        with path.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        with open_file(path) as file:
+            rows = list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8")))
+        if not rows:
+            raise ValueError("it has no rows")
         return {key: [float(row[key]) for row in rows] for key in names}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise RunError(f"{path} can't be read as a history ({error})") from error
 
 

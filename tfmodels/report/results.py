@@ -5,13 +5,14 @@ from pathlib import Path
 from tfmodels.evaluation import evaluate
 from tfmodels.report import plots
 from tfmodels.report.page import write_report
-from tfmodels.runs.directory import write_json
-from tfmodels.runs.predictions import load_predictions
+from tfmodels.runs.contents import open_unfinished
+from tfmodels.safe_files import write_json
 
 
 def write_results(run: Path) -> None:
-    """Write a run's metrics.json, its figures of results, and report.html."""
-    splits, class_names = load_predictions(run / "predictions.npz")
+    """Write the metrics.json, figures of results and report.html of a run that isn't complete."""
+    opened = open_unfinished(run)
+    splits, class_names = opened.predictions(), opened.config["dataset"]["class_names"]
     metrics = {
         name: evaluate(split.labels, split.probabilities, class_names)
         for name, split in splits.items()
@@ -27,4 +28,4 @@ def write_results(run: Path) -> None:
     plots.save(plots.reliability(test.labels, test.probabilities), figures / "reliability.png")
     if (run / "history.csv").exists():  # not in a fusion
         plots.save(plots.loss_curve(run / "history.csv"), figures / "loss_curve.png")
-    write_report([run], run / "report.html")
+    write_report([opened], run / "report.html")

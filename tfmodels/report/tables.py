@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from tfmodels.evaluation import METRICS, PROBABILISTIC
-from tfmodels.runs.directory import read_json
+from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
+from tfmodels.runs.contents import open_run
 
 _FIRST, *_OTHERS = METRICS.values()
 METRIC_COLUMNS = (_FIRST, "95 % CI", *_OTHERS, *PROBABILISTIC.values())
@@ -79,10 +79,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
-def summary(run: Path) -> str:
+def summary(path: Path) -> str:
     """Return the test results of a run: per class, most confused pairs, split, and its metrics."""
-    test = read_json(run / "metrics.json")["test"]
-    split = read_json(run / "config.json")["dataset"]["split"]
+    run = open_run(path)
+    dataset, predictions = run.config["dataset"], run.predictions()["test"]
+    test = evaluate(predictions.labels, predictions.probabilities, dataset["class_names"])
     per_class = text_table(
         ["class", "precision", "recall", "F1", "images"],
         [
@@ -97,7 +98,7 @@ def summary(run: Path) -> str:
             per_class,
             "",
             wrap(f"Most confused: {'; '.join(test['most_confused']) or 'none'}"),
-            wrap(f"Split: {split}"),
+            wrap(f"Split: {dataset['split']}"),
             "",
             *lines,
         ]

@@ -1,19 +1,21 @@
-"""The run directory: where a run's files go, and when it counts as complete.
+"""The run directory: where a run's files go, who may write them, and when it counts as complete.
 
-A run is written to `<path>.incomplete`, which is renamed to `<path>` at the very end, so a
-directory without that ending is complete, even after a crash.
+A run is written to `<path>.incomplete`, which is renamed to `<path>` as the last act, once its
+manifest is there. So a directory without that ending is complete, even after a crash.
 """
 
 import contextlib
 import datetime
-import json
+import fnmatch
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from tfmodels.errors import RunError, UsageError
+from tfmodels.errors import RunError, UsageError, first_names
+from tfmodels.runs.lock import MARKER, locked
+from tfmodels.runs.manifest import MANIFEST, write_manifest
+from tfmodels.safe_files import PART, flush_folder, write_text
 
 RESULTS = (  # of every run, a fusion too
     "config.json",
@@ -24,13 +26,22 @@ RESULTS = (  # of every run, a fusion too
     "figures/reliability.png",
     "report.html",
 )
+STATE = "state.npz"  # of a training, from which it continues
 TRAINED = (  # of a trained network besides
     "history.csv",
     "model.keras",
     "best.keras",
+    STATE,
     "figures/loss_curve.png",
     "figures/architecture.png",
 )
+_OURS = (  # files that a run may hold; a folder with others isn't deleted
+    *(*RESULTS, *TRAINED, MANIFEST, MARKER, "fusion.json"),
+    *("head/history.csv", "head/model.keras", "head/best.keras"),
+    *("tensorboard/*/events.out.tfevents.*", "head/tensorboard/*/events.out.tfevents.*"),
+    *(f"{PART}*", f"*/{PART}*"),
+)
+LONGEST_NAME = 200  # bytes of a name, so that endings can be added to it
 
 
 def run_path(out: Path, name: str) -> Path:
@@ -39,21 +50,24 @@ def run_path(out: Path, name: str) -> Path:
     Raises:
         UsageError: the name is not one plain folder name, or marks a run as incomplete.
     """
-    if name != Path(name).name or name in ("", "..") or name.endswith(".incomplete"):
+    plain = name == Path(name).name and name not in ("", "..") and name.isprintable()
+    if not plain or name.endswith((".incomplete", ".replaced")):
         raise UsageError(
-            f"`name` is {name!r}: it must be one folder name, without '/' or '.incomplete'"
+            f"`name` is {name!r}: it must be one folder name, without '/', '.incomplete' or "
+            "control characters"
+        )
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise UsageError(
+            f"`name` {name[:20]}... has {len(os.fsencode(name))} bytes: it must have at most "
+            f"{LONGEST_NAME}"
         )
     return out / name
 
 
 def is_complete(path: Path) -> bool:
-    """Return whether the path is a complete run directory: its config.json has an end time.
-
-    Raises:
-        RunError: its config.json can't be read.
-    """
-    config = path / "config.json"
-    return path.suffix != ".incomplete" and config.is_file() and "ended" in read_json(config)
+    """Return whether the path is a complete run directory: it was renamed and has a manifest."""
+    finished = path.resolve().suffix != ".incomplete"  # also where it is called "."
+    return finished and (path / MANIFEST).is_file()
 
 
 def incomplete(path: Path) -> Path:
@@ -61,24 +75,31 @@ def incomplete(path: Path) -> Path:
     return path.with_name(path.name + ".incomplete")
 
 
-def check_free(path: Path, overwrite: bool = False) -> None:
-    """Check that a new run can be written to the path.
+def has_state(path: Path) -> bool:
+    """Return whether a training was interrupted at the path, and can be continued."""
+    return (incomplete(path) / STATE).is_file()
+
+
+def check_free(path: Path, replace: bool = False) -> None:
+    """Check that a run can be written to the path.
+
+    Args:
+        path: of the run.
+        replace: whether a complete run there may be replaced.
 
     Raises:
-        UsageError: something is there already, or its folder can't be written to.
+        UsageError: a run is there that may not be replaced, or something that isn't a run, or
+            the folder can't be written to.
     """
     check_writable(path.parent)
-    if path.exists() and not (overwrite and is_complete(path)):
-        if is_complete(path):
+    if os.path.lexists(path):
+        if not is_complete(path) or path.is_symlink():
+            raise UsageError(f"{path} exists and is not a complete run: choose another `name`")
+        if not replace:
             raise UsageError(f"{path} exists: choose another `name`, or add `overwrite=True`")
-        raise UsageError(f"{path} exists and is not a complete run: choose another `name`")
-    if incomplete(path).exists() and not overwrite:
-        with _locked(path):  # a run in progress is not to be overwritten
-            pass
-        raise UsageError(
-            f"{incomplete(path)} holds a run that stopped early: add `overwrite=True` to start it "
-            "over, or choose another `name`"
-        )
+        _check_ours(path)
+    if os.path.lexists(incomplete(path)):
+        _check_ours(incomplete(path))
 
 
 def check_writable(folder: Path) -> None:
@@ -97,97 +118,121 @@ def check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def new_run(
-    path: Path, overwrite: bool = False, files: Sequence[str] = RESULTS + TRAINED
+    path: Path,
+    overwrite: bool = False,
+    replace: bool = False,
+    files: Sequence[str] = RESULTS + TRAINED,
 ) -> Iterator[Path]:
     """Yield the folder to write a run to; it becomes `path` when the block succeeds.
 
-    If the block fails, the folder is kept if at least one epoch was finished, and the error
-    says so; otherwise nothing is left. With `overwrite` a complete run at the path is removed
-    only when the new one is complete; an incomplete one, at once. A run that lacks one of
-    `files` is not complete. A lock keeps two processes from writing the same run.
+    What an interrupted run left there is there still, unless `overwrite` is set. If the block
+    fails, the folder is kept if it holds the state of a training; otherwise nothing is left. A
+    lock keeps two processes from writing the same run.
+
+    Args:
+        path: of the run.
+        overwrite: start over: remove what an interrupted run left, and replace a complete run
+            at the path once the new one is complete.
+        replace: replace a complete run at the path, as `overwrite` does.
+        files: without these the run isn't complete.
 
     Raises:
-        UsageError: see `check_free`.
+        UsageError: see `check_free` and `locked`.
+        RunError: one of the files is missing.
     """
-    check_free(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    with locked(path):
+        _recover(path)
+        check_free(path, overwrite or replace)
         work = incomplete(path)
-        work.mkdir(exist_ok=True)
-        for entry in work.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if overwrite:
+            _remove(work)
+        _begin(work)
         try:
             yield work
-            _finish(work, path, overwrite, files)
+            _finish(work, path, overwrite or replace, files)
         except BaseException as error:
-            if any(work.rglob("history.csv")):
-                error.add_note(f"the run so far is kept in {work}")
+            if has_state(path):
+                without = " without `overwrite`" if overwrite else ""
+                error.add_note(f"the same command{without} continues the run in {work}")
             else:
-                shutil.rmtree(work, ignore_errors=True)
+                _remove(work)
             raise
-        shutil.rmtree(path / "replaced", ignore_errors=True)
 
 
-def _finish(work: Path, path: Path, overwrite: bool, files: Sequence[str]) -> None:
+def _begin(work: Path) -> None:
+    work.mkdir(exist_ok=True)
+    for part in work.rglob(f"{PART}*"):
+        part.unlink()
+    write_text(work / MARKER, f"A run of tfmodels, begun or continued {now()}.\n")
+
+
+def _finish(work: Path, path: Path, replace: bool, files: Sequence[str]) -> None:
     missing = [file for file in files if not (work / file).is_file()]
     if missing:
         raise RunError(f"the run lacks {', '.join(missing)}")
-    if path.exists():
-        if not overwrite:
-            raise UsageError(f"{path} was written by another process in the meantime")
-        path.rename(work / "replaced")
+    write_manifest(work)
+    replaced = _replaced(path)
+    if replace and path.exists():
+        path.rename(replaced)
     work.rename(path)
+    flush_folder(path.parent)
+    _remove(replaced)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a run directory, in a hidden file beside it that is removed afterwards."""
-    import filelock  # takes a third of the time of `--help`
-
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise UsageError(
-            f"{incomplete(path)} is being written by another process: wait for it, or choose "
-            "another `name`"
-        ) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # Windows refuses; there, releasing removes it
-            os.unlink(lock.lock_file)
-        lock.release()
+def _replaced(path: Path) -> Path:
+    return path.with_name(path.name + ".replaced")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, as a whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+def _recover(path: Path) -> None:
+    """Put back a run that was about to be replaced when the process ended, or finish with it."""
+    replaced = _replaced(path)
+    if replaced.exists() and not os.path.lexists(path):
+        _check_ours(replaced)
+        replaced.rename(path)
+    _remove(replaced)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, as a whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file of a run directory.
+def _check_ours(folder: Path) -> None:
+    """Check that a folder may be written to and removed: it is a run, and holds nothing else.
 
     Raises:
-        RunError: it is missing or isn't a JSON object.
+        UsageError: it is a link, isn't of a run, or holds files that aren't.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds no object but {content!r}")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} can't be read ({error}): is the run complete?") from error
-    return content
+    if folder.is_symlink() or not folder.is_dir():
+        raise UsageError(f"{folder} is in the way and not a folder: choose another `name`")
+    found = list(_walk(folder))
+    if found and not (folder / MARKER).is_file():
+        raise UsageError(f"{folder} is in the way and not a run: choose another `name`")
+    others = [
+        name
+        for name in found
+        if (folder / name).is_symlink() or not any(fnmatch.fnmatch(name, ours) for ours in _OURS)
+    ]
+    if others:
+        raise UsageError(
+            f"{folder} holds {first_names(others)}, which aren't files of a run: move them away, "
+            "or choose another `name`"
+        )
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files and links in a folder, relative to it."""
+    for where, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        for name in sorted(links + files):
+            yield (Path(where) / name).relative_to(folder).as_posix()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run, if there is one: its marker last, so that what is left is still known."""
+    if not folder.exists():
+        return
+    _check_ours(folder)
+    for entry in folder.iterdir():
+        if entry.name != MARKER:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.rmtree(folder)
 
 
 def now() -> str:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tfmodels
+
 PACKAGES = (
     "keras",
     "tensorflow",
@@ -37,6 +39,7 @@ def versions(*more: str) -> dict[str, str]:
     """
     return {
         "python": platform.python_version(),
+        "tfmodels": tfmodels.__version__,
         **{package: importlib.metadata.version(package) for package in (*PACKAGES, *more)},
     }
 

@@ -1,13 +1,13 @@
 """Saved predictions, from which evaluation, figures, fusion and reports are made."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tfmodels.errors import RunError, UsageError, first_names
+from tfmodels.safe_files import read_arrays, write_arrays
 
 TOLERANCE = 1e-3  # of the sum of an image's probabilities; float16 networks need it
 
@@ -36,19 +36,21 @@ def save_predictions(
         for name, split in splits.items()
         for field, value in vars(split).items()
     }
-    part = path.with_name("part.npz")
-    np.savez_compressed(part, class_names=np.array(class_names), **arrays)
-    part.replace(path)
+    write_arrays(path, {"class_names": np.array(class_names), **arrays})
 
 
-def load_predictions(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...]]:
+def load_predictions(path: Path, most: int) -> tuple[dict[str, Predictions], tuple[str, ...]]:
     """Return the predictions of all splits, by name, and the class names.
+
+    Args:
+        path: of the file.
+        most: bytes that its arrays may take.
 
     Raises:
         RunError: the file is missing, damaged, not from `save_predictions`, or doesn't hold
             probabilities.
     """
-    splits, class_names = _read(path)
+    splits, class_names = _read(path, most)
     if "test" not in splits or len(set(class_names)) < len(class_names):
         fault = "a class name occurs twice" if "test" in splits else "it has no test images"
         raise RunError(f"{path} can't be used: {fault}; train again")
@@ -57,19 +59,6 @@ def load_predictions(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...
         if fault:
             raise RunError(f"{path} can't be used: in {name} {fault}; train again")
     return splits, class_names
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file of predictions, in hexadecimal.
-
-    Raises:
-        RunError: it is missing.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: train again") from error
 
 
 def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None:
@@ -83,24 +72,28 @@ def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None
         ids: names of the images (n,).
         images: the images, (height, width, 3) uint8 each.
     """
-    part = path.with_name("part.npz")
-    np.savez_compressed(part, ids=ids, images=np.array(images, np.uint8))
-    part.replace(path)
+    write_arrays(path, {"ids": ids, "images": np.array(images, np.uint8)})
 
 
-def load_mistakes(path: Path) -> dict[str, np.ndarray]:
+def load_mistakes(path: Path, most: int) -> dict[str, np.ndarray]:
     """Return the images of `save_mistakes` by id.
+
+    Args:
+        path: of the file.
+        most: bytes that its arrays may take.
 
     Raises:
         RunError: the file is missing or damaged.
     """
+    arrays = read_arrays(path, most)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            ids, images = arrays["ids"], arrays["images"]
-            if len(ids) and (images.dtype != np.uint8 or images.shape[3:] != (3,)):
-                raise ValueError(f"images have type {images.dtype} and shape {images.shape}")
-            return dict(zip(ids.tolist(), images, strict=True))
-    except Exception as error:  # a damaged archive can raise anything
+        ids, images = arrays["ids"], arrays["images"]
+        if ids.ndim != 1 or (
+            len(ids) and (images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3)
+        ):
+            raise ValueError(f"images have type {images.dtype} and shape {images.shape}")
+        return dict(zip(ids.tolist(), images, strict=True))
+    except (KeyError, ValueError) as error:
         raise RunError(f"{path} can't be read as images ({error})") from error
 
 
@@ -157,13 +150,13 @@ def _faults(split: Predictions, classes: int) -> Iterator[str]:
         yield f"the probabilities have type {probabilities.dtype}"
     if probabilities.ndim != 2 or probabilities.shape[1] != classes:
         yield f"the probabilities have shape {probabilities.shape}, for {classes} classes"
-    if not len(ids) == len(labels) == len(probabilities) > 0:
-        yield f"there are {len(ids)} ids, {len(labels)} labels, {len(probabilities)} predictions"
     if ids.ndim != 1 or ids.dtype.kind != "U":
         yield f"the ids have type {ids.dtype} and shape {ids.shape}"
+    if labels.ndim != 1 or not len(ids) == len(labels) == len(probabilities) > 0:
+        yield f"there are {len(ids)} ids, labels {labels.shape}, {len(probabilities)} predictions"
     if len(np.unique(ids)) < len(ids):
         yield "an id occurs twice"
-    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
+    if labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
         yield f"the labels aren't whole numbers from 0 to {classes - 1}"
     faults = {
         "aren't numbers": ~np.isfinite(probabilities).all(axis=1),
@@ -175,16 +168,19 @@ def _faults(split: Predictions, classes: int) -> Iterator[str]:
             yield f"probabilities {fault}, such as those of {first_names(ids[rows].tolist())}"
 
 
-def _read(path: Path) -> tuple[dict[str, Predictions], tuple[str, ...]]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = [key.removesuffix("_ids") for key in arrays if key.endswith("_ids")]
-            splits = {
-                name: Predictions(
-                    *(arrays[f"{name}_{field.name}"] for field in dataclasses.fields(Predictions))
-                )
-                for name in names
-            }
-            return splits, tuple(arrays["class_names"].tolist())
-    except Exception as error:  # a damaged archive can raise anything
-        raise RunError(f"{path} can't be read as predictions ({error})") from error
+def _read(path: Path, most: int) -> tuple[dict[str, Predictions], tuple[str, ...]]:
+    arrays = read_arrays(path, most)
+    fields = [field.name for field in dataclasses.fields(Predictions)]
+    names = [key.removesuffix("_ids") for key in arrays if key.endswith("_ids")]
+    missing = {f"{name}_{field}" for name in names for field in fields} | {"class_names"}
+    missing -= arrays.keys()
+    if missing:
+        raise RunError(f"{path} can't be used: it lacks {', '.join(sorted(missing))}; train again")
+    class_names = arrays["class_names"]
+    if class_names.ndim != 1 or class_names.dtype.kind != "U":
+        raise RunError(
+            f"{path} can't be used: the class names have type {class_names.dtype} and shape "
+            f"{class_names.shape}; train again"
+        )
+    splits = {name: Predictions(*(arrays[f"{name}_{field}"] for field in fields)) for name in names}
+    return splits, tuple(class_names.tolist())

@@ -1,13 +1,23 @@
-"""What happens around each epoch: learning rate, history, kept models, a line of progress."""
+"""What happens around steps and epochs: learning rate, checks, what is kept, a line of progress."""
 
-import csv
+import math
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 
+from tfmodels.errors import DivergenceError
+from tfmodels.report.tables import csv_table
+from tfmodels.safe_files import new_file, write_text
+from tfmodels.training.interruption import StopRequest
+from tfmodels.training.state import State
+
+EXPLOSION = 1e6  # times the loss of the first batch
+LONGEST_UNSAVED = 300.0  # seconds
 HISTORY_COLUMNS = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
@@ -26,67 +36,143 @@ class StepDecay(keras.callbacks.LearningRateScheduler):
         super().__init__(lambda epoch: step_decay(epoch, lr, step_size, gamma))
 
 
-class History(keras.callbacks.Callback):
-    """Write one row per finished epoch, with the columns `HISTORY_COLUMNS`, to a CSV file.
+class Logs(keras.callbacks.TensorBoard):
+    """TensorBoard's logs, on the disk after each epoch: Keras leaves them in memory for long."""
 
-    Keras' CSVLogger can set neither the columns' order nor their names.
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the epoch's points."""
+        super().on_epoch_end(epoch, logs)
+        for writer in (self._train_writer, self._val_writer):
+            writer.flush()
+
+
+class LossCheck(keras.callbacks.Callback):
+    """Stop at the step at which the loss is no number any more, or has exploded.
+
+    Raises:
+        DivergenceError: it has; the message names epoch, step and learning rate.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, state: State) -> None:
         super().__init__()
-        self.path = path
+        self.state = state
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock and note the learning rate, which some schedules change every step."""
-        self.started = time.monotonic()
-        self.lr = _learning_rate(self.model)
+        """Begin a running mean anew."""
+        self.before: tuple[int, float] | None = None if self.state.step else (0, 0.0)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Find the loss of this step from the mean of the epoch, and check it."""
+        mean, steps = (logs or {})["loss"], self.state.step + 1
+        loss = mean if self.before is None else steps * mean - self.before[0] * self.before[1]
+        self.before = (steps, mean)
+        if self.state.first_loss is None:
+            self.state.first_loss = mean
+        if not loss < EXPLOSION * max(self.state.first_loss, 1.0):  # also if it is no number
+            self._stop(loss, f"step {steps}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the epoch's row."""
-        row = {
-            **(logs or {}),
-            "epoch": epoch + 1,
-            "lr": f"{self.lr:.7g}",
-            "seconds": round(time.monotonic() - self.started, 2),
-        }
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
+        """Check the loss of the validation images."""
+        if not math.isfinite((logs or {})["val_loss"]):
+            self._stop((logs or {})["val_loss"], "validation")
+
+    def _stop(self, loss: float, where: str) -> NoReturn:
+        lr = format_rate(_learning_rate(self.model))
+        raise DivergenceError(
+            f"the loss became {loss:.3g} in epoch {self.state.epoch + 1}, {where}, with learning "
+            f"rate {lr}: lower `lr`"
+        )
 
 
-class KeepModel(keras.callbacks.Callback):
-    """Keep `model.keras`, the last epoch's, and `best.keras`, the best validation accuracy's.
+class Resume(keras.callbacks.Callback):
+    """Set all variables to a saved state, before other callbacks look at them.
 
-    Keras' ModelCheckpoint writes in place: stopped at the wrong moment it leaves half a
-    file where a whole one was. Weights alone (`.weights.h5`) are no way out: on a full disk
-    HDF5 (h5py 3.14) ends the process by a segmentation fault.
+    Keras resets metrics between `on_train_begin` and the first `on_epoch_begin`.
     """
 
-    def __init__(self, directory: Path, whole: keras.Model) -> None:
-        """Keep `whole`, of which the trained network may be a part."""
+    def __init__(self, epoch: int, restore: Callable[[keras.Model], None]) -> None:
+        """Call `restore` with the network that is trained when the epoch begins, from 0."""
         super().__init__()
-        self.directory, self.whole = directory, whole
-        self.best = -1.0
+        self.epoch, self.restore = epoch, restore
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Restore the variables in the first epoch."""
+        if epoch == self.epoch:
+            self.restore(self.model)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keep all that a training needs to go on from where it is, and its network.
+
+    After each epoch it writes, in this order: `model.keras`, the network of this epoch;
+    `best.keras`, that of the best validation accuracy; `history.csv`; and last the state, so
+    that an epoch whose state isn't there is trained again. Within long epochs, and when the
+    user wants to stop, it writes the state alone.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        save: Callable[[keras.Model], None],
+        kept: keras.Model,
+        folder: Path,
+        request: StopRequest,
+        average: keras.callbacks.SwapEMAWeights | None = None,
+    ) -> None:
+        """Keep a training.
+
+        Args:
+            state: where it is; updated at each step.
+            save: saves the state, given the network that is trained.
+            kept: the model to keep, of which that network may be a part.
+            folder: where to keep it.
+            request: whether the user wants to stop.
+            average: swaps the weights for their average, which is what is kept.
+        """
+        super().__init__()
+        self.state, self.save, self.kept, self.folder = state, save, kept, folder
+        self.request, self.average = request, average
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clocks, and note the learning rate, which some schedules change every step."""
+        if not self.state.step:
+            self.state.lr = float(f"{_learning_rate(self.model):.7g}")
+        self.saved = time.monotonic()
+        self.started = self.saved - self.state.seconds
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save the state if it wasn't for long, or if the user wants to stop."""
+        self.state.step += 1
+        if self.request.signal or time.monotonic() - self.saved > LONGEST_UNSAVED:
+            self.state.seconds = time.monotonic() - self.started
+            self.save(self.model)  # JAX has variables up to date where this is read
+            self.saved = time.monotonic()
+            self.request.act(f"in epoch {self.state.epoch + 1}, after step {self.state.step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the network, whole or not at all."""
-        accuracy = (logs or {})["val_accuracy"]
-        save_model(self.whole, self.directory / "model.keras")
-        if accuracy > self.best:
-            self.best = accuracy
-            save_model(self.whole, self.directory / "best.keras")
+        """Keep the network, the history and the state."""
+        logs, state = logs or {}, self.state
+        metrics = {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs}
+        seconds = round(time.monotonic() - self.started, 2)
+        state.history.append({"epoch": epoch + 1, "lr": state.lr, **metrics, "seconds": seconds})
+        state.epoch, state.step, state.seconds = epoch + 1, 0, 0.0
+        self._keep_model()
+        rows = [[row[name] for name in HISTORY_COLUMNS] for row in state.history]
+        write_text(self.folder / "history.csv", csv_table(HISTORY_COLUMNS, rows))
+        self.save(self.model)
+        self.request.act(f"after epoch {state.epoch}")
 
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Save a model so that the file is there as a whole or not at all."""
-    part = path.with_name("part.keras")
-    try:
-        model.save(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    def _keep_model(self) -> None:
+        if self.average:  # its hooks are the public way to swap
+            self.average.on_test_begin()
+        path = self.folder / "model.keras"
+        with new_file(path) as part:
+            self.kept.save(part)
+        if self.average:
+            self.average.on_test_end()
+        if self.state.best_epoch() == self.state.epoch - 1:
+            with new_file(self.folder / "best.keras") as part:
+                shutil.copyfile(path, part)
 
 
 class Progress(keras.callbacks.Callback):
@@ -95,16 +181,25 @@ class Progress(keras.callbacks.Callback):
     `epoch 3/10  loss 0.351  acc 91.7  val 92.8  lr 1e-3  00:14 left`
     """
 
-    def __init__(self, stage: str = "") -> None:
-        """Name the stage of training in front of each line, where there are several."""
+    def __init__(self, stage: str, state: State, epochs: int, steps: int) -> None:
+        """Show the progress of a stage of training.
+
+        Args:
+            stage: its name in front of each line, where there are several.
+            state: where it is.
+            epochs: of the whole stage.
+            steps: of an epoch.
+        """
         super().__init__()
         self.stage = f"{stage} " if stage else ""
+        self.state, self.epochs, self.steps = state, epochs, steps
         self.live = sys.stderr.isatty()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
         self.started = self.shown = time.monotonic()
         self.done = 0
+        self.todo = self.steps * (self.epochs - self.state.epoch) - self.state.step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch and its learning rate."""
@@ -115,7 +210,7 @@ class Progress(keras.callbacks.Callback):
         self.done += 1
         if self.live and time.monotonic() - self.shown > 0.25:
             self.shown = time.monotonic()
-            step = f"step {batch + 1}/{self.params['steps']}  loss {(logs or {})['loss']:.3f}"
+            step = f"step {self.state.step}/{self.steps}  loss {(logs or {})['loss']:.3f}"
             sys.stderr.write(f"\r{self._line(step):<79}")
             sys.stderr.flush()
 
@@ -135,11 +230,9 @@ class Progress(keras.callbacks.Callback):
             sys.stderr.write(f"\r{'':<79}\r")
 
     def _line(self, text: str) -> str:
-        epochs = self.params["epochs"]
-        total = epochs * self.params["steps"]
-        seconds = (time.monotonic() - self.started) / max(self.done, 1) * (total - self.done)
+        seconds = (time.monotonic() - self.started) / max(self.done, 1) * (self.todo - self.done)
         left = f"{clock(seconds)} left"
-        return f"{self.stage}epoch {self.epoch + 1}/{epochs}  {text}  {left}"
+        return f"{self.stage}epoch {self.epoch + 1}/{self.epochs}  {text}  {left}"
 
 
 def clock(seconds: float) -> str:

@@ -1,9 +1,10 @@
 """Train a network in stages, and predict with it."""
 
 import dataclasses
+import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,11 +14,21 @@ from tqdm import tqdm
 from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
-from tfmodels.errors import RunError
-from tfmodels.models.parts import classifier_head
-from tfmodels.training.callbacks import History, KeepModel, Progress, StepDecay, save_model
+from tfmodels.models.parts import classifier_head, without_optimizer
+from tfmodels.runs.lock import check_held
+from tfmodels.safe_files import new_file
+from tfmodels.training.callbacks import (
+    Checkpoint,
+    Logs,
+    LossCheck,
+    Progress,
+    Resume,
+    StepDecay,
+)
 from tfmodels.training.features import compute_features
+from tfmodels.training.interruption import StopRequest, stop_requests
 from tfmodels.training.optimizers import build_loss, build_optimizer
+from tfmodels.training.state import State, list_variables, read_state, restore, save_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,28 +36,35 @@ class Stage:
     """A part of a training: a network and the data it learns from.
 
     The network may be a part of the model: the classifier head, which learns from features.
+
+    Attributes:
+        number: of the stage, from 0.
+        name: for progress; empty where there is one stage only.
+        network: that is trained.
+        data: that it learns from.
+        folder: where `history.csv`, `model.keras`, `best.keras` and `tensorboard/` are kept.
     """
 
+    number: int
     name: str
     network: keras.Model
     data: ImageData
+    folder: Path
 
 
 def train_model(
-    model: keras.Model,
-    data: ImageData,
-    config: Config,
-    directory: Path | None = None,
-    start: int = 0,
+    model: keras.Model, data: ImageData, config: Config, directory: Path, start: int = 0
 ) -> Stage:
     """Train a model in the stages that `config.trainable` names.
+
+    Where the directory holds the state of an interrupted training, it goes on from there.
 
     Args:
         model: takes raw pixels, 0 to 255, and returns probabilities.
         data: images and splits.
         config: how to train.
-        directory: where to keep `history.csv`, `model.keras`, `best.keras` and `tensorboard/`,
-            of earlier stages in a folder named after them; None keeps none.
+        directory: where to keep the state and what a stage leaves; an earlier stage leaves it
+            in a folder named after it.
         start: what the weights came from, as a number. Together with seed and stage it makes
             the order of images, so that training further from given weights doesn't repeat it.
 
@@ -54,79 +72,139 @@ def train_model(
         The last stage, whose network and data give the predictions.
 
     Raises:
-        RunError: the loss is no longer a number.
+        DivergenceError: the loss is no number any more, or has exploded.
+        Interrupted: the user or the system wants to stop.
     """
-    stages = list_stages(model, data, config.trainable)
-    for number, stage in enumerate(stages):
-        folder = directory
-        if directory is not None and stage is not stages[-1]:
-            folder = directory / stage.name
-            folder.mkdir()
-        name = stage.name if len(stages) > 1 else ""
-        fit_stage(stage, config, folder, model, (config.seed, start, number), name)
+    stages = list_stages(model, data, config.trainable, directory)
+    reached = read_state(directory)
+    for stage in stages[reached.stage if reached else 0 :]:
+        stage.folder.mkdir(exist_ok=True)
+        fit_stage(stage, model, config, directory, start)
     return stages[-1]
 
 
-def list_stages(model: keras.Model, data: ImageData, trainable: str) -> list[Stage]:
+def list_stages(
+    model: keras.Model, data: ImageData, trainable: str, directory: Path
+) -> list[Stage]:
     """Return the stages of a training: of `all` layers, the `head`, or `head-then-all`."""
-    whole = Stage("all", model, data)
     if trainable == "all":
-        return [whole]
-    head = Stage("head", classifier_head(model), compute_features(model, data))
-    return [head] if trainable == "head" else [head, whole]
+        return [Stage(0, "", model, data, directory)]
+    head, features = classifier_head(model), compute_features(model, data)
+    if trainable == "head":
+        return [Stage(0, "", head, features, directory)]
+    return [
+        Stage(0, "head", head, features, directory / "head"),
+        Stage(1, "all", model, data, directory),
+    ]
 
 
 def fit_stage(
-    stage: Stage,
-    config: Config,
-    directory: Path | None,
-    whole: keras.Model,
-    seed: Sequence[int],
-    name: str = "",
+    stage: Stage, model: keras.Model, config: Config, directory: Path, start: int
 ) -> None:
-    """Train the network of one stage, and keep the `whole` model after each epoch.
+    """Train the network of one stage, from the state in the directory if that is of this stage.
+
+    Afterwards the model has the weights of the last epoch, or of the best with early stopping.
 
     Raises:
-        RunError: the loss is no longer a number.
+        DivergenceError: the loss is no number any more, or has exploded.
+        Interrupted: the user or the system wants to stop.
     """
-    network, data = stage.network, stage.data
-    steps = steps_per_epoch(data.train, config.batch_size)
+    network, train = stage.network, stage.data.train
+    steps = steps_per_epoch(train, config.batch_size)
+    _compile(network, config, steps)
+    state = read_state(directory)
+    if state is None or state.stage != stage.number:
+        state = State(stage.number)
+    evaluation = evaluation_batches(stage.data.val)
+    if state.step:  # Keras makes the variables of metrics, which the state has, at their first use
+        network.test_on_batch(*next(evaluation.as_numpy_iterator()))
+    # Features aren't images, so only the whole model learns from varied ones.
+    augment = stage.data.augment if config.augment and network is model else None
+    seed = (config.seed, start, stage.number)
+    with stop_requests() as request:
+        while not state.is_finished(config.epochs, config.early_stopping):
+            # What is left of an epoch has fewer steps, and Keras has one number for all epochs.
+            end = state.epoch + 1 if state.step else config.epochs
+            done = state.epoch * steps + state.step
+            progress = Progress(stage.name, state, config.epochs, steps)
+            try:
+                network.fit(
+                    training_batches(train, config.batch_size, seed, end, done, augment),
+                    validation_data=evaluation,
+                    initial_epoch=state.epoch,
+                    epochs=end,
+                    steps_per_epoch=steps - state.step,  # the pipeline runs through all epochs
+                    shuffle=False,  # and has an order of its own
+                    class_weight=_class_weights(train) if config.class_weights else None,
+                    callbacks=[
+                        *_callbacks(stage, model, config, directory, state, request),
+                        progress,
+                    ],
+                    verbose=0,
+                )
+            finally:
+                progress.on_train_end()  # Keras doesn't call it after an error
+    restore(directory, list_variables(model, network))  # seeds, too, as for the next stage
+    _set_final_weights(stage, model, config, state)
+
+
+def _compile(network: keras.Model, config: Config, steps: int) -> None:
     network.compile(
         optimizer=build_optimizer(config, steps),
         loss=build_loss(config),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    # Features aren't images, so only the whole model learns from varied ones.
-    augment = data.augment if config.augment and network is whole else None
-    progress = Progress(name)
-    try:
-        history = network.fit(
-            training_batches(data.train, config.batch_size, seed, config.epochs, augment=augment),
-            validation_data=evaluation_batches(data.val),
-            epochs=config.epochs,
-            steps_per_epoch=steps,  # the pipeline runs through all epochs
-            shuffle=False,  # and has an order of its own
-            class_weight=_class_weights(data.train) if config.class_weights else None,
-            callbacks=[*_callbacks(config, directory, whole), progress],
-            verbose=0,
-        )
-    finally:
-        progress.on_train_end()  # Keras doesn't call it after an error
-    loss = history.history["loss"][-1]
-    if not np.isfinite(loss):
-        raise RunError(
-            f"the loss became {loss} in epoch {len(history.epoch)} with `lr={config.lr}`: lower "
-            "the learning rate"
-        )
-    if config.early_stopping:  # the best epoch's weights are back
-        accuracies = history.history["val_accuracy"]
-        best = int(np.argmax(accuracies))
+    network.optimizer.build(network.trainable_variables)
+
+
+def _set_final_weights(stage: Stage, model: keras.Model, config: Config, state: State) -> None:
+    """Set the weights of the last epoch, as it was kept, or of the best with early stopping."""
+    if config.early_stopping:
+        epoch = state.history[state.best_epoch()]
         print(
-            f"kept epoch {best + 1} of {len(accuracies)}, val {100 * accuracies[best]:.1f}",
+            f"kept epoch {epoch['epoch']} of {state.epoch}, val {100 * epoch['val_accuracy']:.1f}",
             file=sys.stderr,
         )
-        if directory is not None:
-            save_model(whole, directory / "model.keras")
+        with new_file(stage.folder / "model.keras") as part:
+            shutil.copyfile(stage.folder / "best.keras", part)
+    without_optimizer(model).load_weights(stage.folder / "model.keras")
+
+
+def _callbacks(
+    stage: Stage,
+    model: keras.Model,
+    config: Config,
+    directory: Path,
+    state: State,
+    request: StopRequest,
+) -> list[keras.callbacks.Callback]:
+    def save(network: keras.Model) -> None:
+        """Save the state of the training."""
+        check_held(directory)
+        save_state(directory, state, list_variables(model, network))
+
+    def stop_early(*_: Any) -> None:
+        """End the training where it no longer gets better, as a restart finds it from the state."""
+        network = stage.network
+        network.stop_training = state.is_finished(config.epochs, config.early_stopping)
+
+    callbacks: list[keras.callbacks.Callback] = []
+    if state.epoch or state.step:
+        callbacks.append(
+            Resume(state.epoch, lambda network: restore(directory, list_variables(model, network)))
+        )
+    if config.schedule == "step":
+        callbacks.append(StepDecay(config.lr, config.step_size, config.gamma))
+    average = keras.callbacks.SwapEMAWeights() if config.ema else None
+    if average:
+        callbacks.append(average)
+    return [
+        *callbacks,
+        LossCheck(state),
+        Logs(stage.folder / "tensorboard", write_graph=False),
+        Checkpoint(state, save, without_optimizer(model), stage.folder, request, average),
+        keras.callbacks.LambdaCallback(on_epoch_end=stop_early),
+    ]
 
 
 def predict(network: keras.Model, split: Split, name: str = "") -> np.ndarray:
@@ -143,29 +221,3 @@ def _class_weights(split: Split) -> dict[int, float]:
     classes = np.unique(split.labels)
     weights = compute_class_weight("balanced", classes=classes, y=split.labels)
     return dict(zip(classes.tolist(), weights.tolist(), strict=True))
-
-
-def _callbacks(
-    config: Config, directory: Path | None, whole: keras.Model
-) -> list[keras.callbacks.Callback]:
-    callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN()]
-    if config.schedule == "step":
-        callbacks.append(StepDecay(config.lr, config.step_size, config.gamma))
-    if config.ema:  # before all that looks at the weights after an epoch
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if config.early_stopping:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                "val_accuracy",
-                mode="max",
-                patience=config.early_stopping,
-                restore_best_weights=True,
-            )
-        )
-    if directory is not None:
-        callbacks += [
-            History(directory / "history.csv"),
-            KeepModel(directory, whole),
-            keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False),
-        ]
-    return callbacks

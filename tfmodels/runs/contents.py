@@ -1,0 +1,238 @@
+"""What a run directory holds, read with its claims checked."""
+
+import dataclasses
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+import numpy as np
+
+from tfmodels.errors import RunError, UsageError
+from tfmodels.runs.directory import is_complete
+from tfmodels.runs.manifest import MANIFEST, check_file, read_manifest
+from tfmodels.runs.predictions import Predictions, load_mistakes, load_predictions
+from tfmodels.safe_files import read_json
+
+Scalar = bool | int | float | str | None
+CONFIG = "config.json"
+LONGEST_ID = 1000  # characters of an image's id
+
+
+class Dataset(TypedDict):
+    """The data of a run; `image_shape` and `splits` bound what its files may hold."""
+
+    name: str
+    version: str
+    class_names: list[str]
+    image_shape: tuple[int, int, int]
+    split: str
+    splits: dict[str, int]
+    checksum: str
+    split_checksum: str
+
+
+class Network(TypedDict):
+    """The network of a run; `initial_weights` are none, imagenet or a SHA-256."""
+
+    name: str
+    parameters: int
+    initial_weights: str
+
+
+class Hardware(TypedDict):
+    """The machine of a run."""
+
+    machine: str
+    processor: str
+    cores: int | None
+    memory_gib: float | None
+    devices: NotRequired[list[str]]
+
+
+class Member(TypedDict):
+    """A member of a fusion; `sha256` is of its predictions."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+class RunConfig(TypedDict):
+    """Content of config.json, of a training or of a fusion."""
+
+    settings: dict[str, Scalar]
+    command: list[str]
+    git_commit: str | None
+    dataset: Dataset
+    versions: dict[str, str]
+    hardware: Hardware
+    started: str
+    ended: NotRequired[str]
+    # of a training
+    model: NotRequired[Network]
+    backend: NotRequired[str]
+    continued: NotRequired[list[str]]
+    # of a fusion
+    members: NotRequired[list[Member]]
+    learned: NotRequired[dict[str, float | list[float]]]
+
+
+class ClassMetrics(TypedDict):
+    """Metrics of one class, fractions, and the number of its images."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Metrics(TypedDict):
+    """What `evaluation.evaluate` returns."""
+
+    accuracy: float
+    mean_class_accuracy: float
+    f1: float
+    precision: float
+    recall: float
+    per_class: dict[str, ClassMetrics]
+    confusion_matrix: list[list[int]]
+    most_confused: list[str]
+    negative_log_likelihood: float
+    brier_score: float
+    expected_calibration_error: float
+
+
+class Difference(TypedDict):
+    """How a fusion differs from its rival."""
+
+    accuracy: float
+    rival: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    p: float
+    images: int
+    points: str
+    in_words: str
+
+
+class FusionComparison(TypedDict):
+    """Content of fusion.json, as of `fusion.comparison.compare`."""
+
+    metrics: dict[str, Metrics]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    rival: str
+    differences: dict[str, Difference]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory, whose files are compared with its manifest when they are read.
+
+    Attributes:
+        path: of the directory.
+        config: content of config.json.
+        checksums: SHA-256 of each file; None of a run that isn't complete and has none yet.
+    """
+
+    path: Path
+    config: RunConfig
+    checksums: dict[str, str] | None
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.path.resolve().name.removesuffix(".incomplete")
+
+    def has(self, name: str) -> bool:
+        """Return whether the run holds a file."""
+        return name in self.checksums if self.checksums else (self.path / name).is_file()
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file, if it is as it was written.
+
+        Raises:
+            RunError: it doesn't match the manifest, or is missing.
+        """
+        if self.checksums is None:
+            return self.path / name
+        return check_file(self.path, self.checksums, name)
+
+    def predictions(self) -> dict[str, Predictions]:
+        """Return the predictions by split.
+
+        Raises:
+            RunError: they are missing, damaged, or not for the images of the run.
+        """
+        dataset = self.config["dataset"]
+        images = sum(n for split, n in dataset["splits"].items() if split != "train")
+        classes = len(dataset["class_names"])
+        path = self.file("predictions.npz")
+        most = 2 * (images + classes) * (4 * classes + 4 * LONGEST_ID + 8)
+        splits, class_names = load_predictions(path, most)
+        if list(class_names) != dataset["class_names"]:
+            raise RunError(f"{path} has other classes than the run's config.json: train again")
+        for split, found in splits.items():
+            expected = dataset["splits"].get(split)
+            if len(found.ids) != expected:
+                raise RunError(
+                    f"{path} holds {len(found.ids)} images in {split}, and the run's config.json "
+                    f"{expected}: train again"
+                )
+        return splits
+
+    def mistakes(self) -> dict[str, np.ndarray]:
+        """Return the images of misclassified test images, by id.
+
+        Raises:
+            RunError: they are missing or damaged.
+        """
+        dataset = self.config["dataset"]
+        size = int(np.prod(dataset["image_shape"], dtype=object))
+        most = 2 * dataset["splits"].get("test", 0) * (size + 4 * LONGEST_ID) + 1000
+        return load_mistakes(self.file("mistakes.npz"), most)
+
+    def comparison(self) -> FusionComparison:
+        """Return how a fusion compares with its members."""
+        return read_json(self.file("fusion.json"), FusionComparison)
+
+
+def open_run(path: Path) -> Run:
+    """Open a complete run directory.
+
+    Raises:
+        UsageError: it isn't one.
+        RunError: its manifest or config.json is damaged.
+    """
+    if not is_complete(path):
+        raise UsageError(f"{path} is not a complete run directory: {_hint(path)}")
+    checksums = read_manifest(path)
+    return Run(path, _read_config(check_file(path, checksums, CONFIG)), checksums)
+
+
+def open_unfinished(path: Path) -> Run:
+    """Open a run directory that isn't complete; there is no manifest to check its files with.
+
+    Raises:
+        UsageError: it isn't one.
+        RunError: its config.json is damaged.
+    """
+    if not (path / CONFIG).is_file():
+        raise UsageError(f"{path} is not a run directory: name one, such as runs/NAME")
+    return Run(path, _read_config(path / CONFIG), None)
+
+
+def _hint(path: Path) -> str:
+    if path.resolve().suffix == ".incomplete":
+        return "it stopped early, and the command that began it continues it"
+    if (path / CONFIG).is_file():
+        return f"it has no {MANIFEST}; if it is of an earlier version, train again"
+    return "name one, such as runs/NAME"
+
+
+def _read_config(path: Path) -> RunConfig:
+    config = read_json(path, RunConfig)
+    dataset = config["dataset"]
+    if min(*dataset["splits"].values(), *dataset["image_shape"], 0) < 0:
+        raise RunError(f"{path} can't be read (a number of images or pixels is negative)")
+    return config

@@ -1,0 +1,119 @@
+"""The state of a training, from which it goes on as if it had never been interrupted.
+
+Keras' own means don't suffice: `BackupAndRestore` saves neither the seeds of dropout layers nor
+where in its data an epoch is, and restores whole epochs only; `get_state_tree` raises where two
+variables have the same path, as in a network that is nested in a model. So variables are kept
+here by their order, which is the same whenever the same network is built: all of the model (with
+statistics of batch norms and seeds of layers), of the optimizer (with its moments and averages)
+and of the running metrics. Everything else follows from the history or from the position.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+
+from tfmodels.errors import RunError
+from tfmodels.runs.directory import STATE
+from tfmodels.safe_files import read_arrays, write_arrays
+
+POSITION = "position"  # key of the array that holds all but the variables, as JSON
+LARGEST_POSITION = 2**26  # bytes, history included
+
+
+@dataclasses.dataclass
+class State:
+    """Where a training is, all variables apart.
+
+    Attributes:
+        stage: number of the stage, from 0.
+        epoch: epochs that are finished.
+        step: updates since then.
+        seconds: that they took.
+        lr: learning rate at the beginning of the epoch.
+        first_loss: loss of the first batch, from which an explosion is told.
+        history: a row for each finished epoch, as in history.csv.
+    """
+
+    stage: int
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    lr: float = 0.0
+    first_loss: float | None = None
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def best_epoch(self) -> int:
+        """Return the index of the epoch with the best validation accuracy, of equal ones the first.
+
+        Raises:
+            ValueError: no epoch is finished.
+        """
+        return int(np.argmax([row["val_accuracy"] for row in self.history]))
+
+    def is_finished(self, epochs: int, patience: int | None) -> bool:
+        """Return whether the stage is at its end, perhaps because it no longer gets better."""
+        if self.history and patience and self.epoch - 1 - self.best_epoch() >= patience:
+            return True
+        return self.epoch >= epochs
+
+
+def list_variables(model: keras.Model, network: keras.Model) -> list[keras.Variable]:
+    """Return the variables of a model, and those of the training of a network, a part of it."""
+    return [*model.variables, *network.optimizer.variables, *network.metrics_variables]
+
+
+def save_state(directory: Path, state: State, variables: Sequence[keras.Variable]) -> None:
+    """Write the state of a training to a run directory, as a whole or not at all."""
+    arrays: dict[str, Any] = {str(i): np.array(value) for i, value in enumerate(variables)}
+    arrays[POSITION] = np.array(json.dumps(dataclasses.asdict(state)))
+    write_arrays(directory / STATE, arrays, compress=False)
+
+
+def read_state(directory: Path) -> State | None:
+    """Return where the training of a run directory is, variables apart; None if there is none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = directory / STATE
+    if not path.exists():
+        return None
+    found = read_arrays(path, LARGEST_POSITION, [POSITION])
+    try:
+        return msgspec.json.decode(found[POSITION].item(), type=State)
+    except (KeyError, ValueError, TypeError, msgspec.MsgspecError) as error:
+        raise _damaged(path, error) from error
+
+
+def restore(directory: Path, variables: Sequence[keras.Variable]) -> None:
+    """Set the variables to the values of a state, all of them or none.
+
+    Raises:
+        RunError: the file is damaged, or of other variables.
+    """
+    size = sum(np.asarray(variable).nbytes for variable in variables)
+    arrays = read_arrays(directory / STATE, 2 * size + LARGEST_POSITION)
+    values = [_value(variable, arrays.get(str(i))) for i, variable in enumerate(variables)]
+    if len(values) != len(arrays) - 1 or any(value is None for value in values):
+        raise _damaged(directory / STATE, "its variables are of another network")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _value(variable: keras.Variable, array: np.ndarray | None) -> np.ndarray | None:
+    """Return the array as a value of the variable; None if it doesn't fit."""
+    dtype = np.asarray(variable).dtype
+    if array is not None and array.dtype.kind == "V":  # how NumPy reads bfloat16
+        array = array.view(dtype) if array.dtype.itemsize == dtype.itemsize else None
+    fits = array is not None and (array.dtype, array.shape) == (dtype, tuple(variable.shape))
+    return array if fits else None
+
+
+def _damaged(path: Path, error: object) -> RunError:
+    return RunError(f"{path} can't be read ({error}): start over with `overwrite=True`")
