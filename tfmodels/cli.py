@@ -16,8 +16,8 @@ from tfmodels.errors import UsageError
 from tfmodels.fusion.methods import METHODS
 from tfmodels.recipes import RECIPES, configure
 from tfmodels.runs.directory import check_writable, run_path
-from tfmodels.runs.lock import MARKER
 from tfmodels.runs.environment import import_quietly
+from tfmodels.runs.lock import MARKER
 from tfmodels.terminal import Parser, as_flags, run_command
 
 if TYPE_CHECKING:  # NumPy takes half the time of `--help`
@@ -60,7 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"tfmodels {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     options: Any = {"allow_abbrev": False, "epilog": EPILOG}
-    for verb, fill in (("train", fill_training), ("fuse", fill_fusing), ("report", fill_report)):
+    for verb, fill in (
+        ("train", fill_training),
+        ("fuse", fill_fusing),
+        ("report", fill_report),
+        ("verify", fill_verifying),
+    ):
         (text,) = (fill.__doc__ or "").splitlines()[:1]
         fill(verbs.add_parser(verb, help=text, description=text, **options))
     return run_command(parser, arguments)
@@ -261,6 +266,26 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
 
         write_report(runs, path)
         print(f"report: {path}")
+
+    parser.set_defaults(command=command, parser=parser)
+
+
+def fill_verifying(parser: argparse.ArgumentParser) -> None:
+    """Check that runs are what they say: their files, their metrics and their predictions."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    _add_debug(parser)
+
+    def command(args: argparse.Namespace) -> None:
+        """Check one run after the other; the first fault ends it."""
+        from tfmodels.runs.contents import open_run
+
+        for run in args.runs:
+            open_run(run)
+        verify = import_quietly("tfmodels.verify").verify
+        for run in args.runs:
+            print(run)
+            for line in verify(run):
+                print(f"  {line}")
 
     parser.set_defaults(command=command, parser=parser)
 

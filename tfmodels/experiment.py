@@ -13,7 +13,7 @@ import numpy as np
 
 from tfmodels.config import Config
 from tfmodels.data.augmentation import SHIFT
-from tfmodels.data.images import ImageData, Split, load_data
+from tfmodels.data.images import ImageData, load_data
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
 from tfmodels.models.parts import weights_checksum
@@ -24,10 +24,12 @@ from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
 from tfmodels.runs.continuation import begin_extension, check_same, check_settings, previous_run
 from tfmodels.runs.directory import new_run, now, run_path
-from tfmodels.runs.predictions import TOLERANCE, Predictions, save_mistakes, save_predictions
+from tfmodels.runs.predictions import TOLERANCE, Predictions, save_images, save_predictions
 from tfmodels.safe_files import checksum, write_json
 from tfmodels.training.fit import Stage, predict, train_model
 from tfmodels.training.state import read_state
+
+SAMPLE = 32  # test images that a run keeps, by which its predictions can be checked
 
 
 def run(
@@ -124,7 +126,10 @@ def _judge(last: Stage, network: keras.Model, data: ImageData, directory: Path) 
         for part, split in (("val", last.data.val), ("test", last.data.test))
     }
     save_predictions(directory / "predictions.npz", predictions, data.class_names)
-    _save_mistakes(directory / "mistakes.npz", data.test, predictions["test"])
+    wrong = predictions["test"].probabilities.argmax(axis=1) != data.test.labels
+    sample = np.unique(np.linspace(0, len(data.test) - 1, SAMPLE).round().astype(int))
+    for name, rows in (("mistakes.npz", np.flatnonzero(wrong)), ("sample.npz", sample)):
+        save_images(directory / name, data.test.ids[rows], list(data.test.images[rows]))
     (directory / "figures").mkdir(exist_ok=True)
     plots.save(plots.architecture(network), directory / "figures" / "architecture.png")
 
@@ -294,8 +299,3 @@ def _initial_weights(config: Config, model: keras.Model | None = None) -> str:
 def start_number(initial_weights: str) -> int:
     """Return what weights come from as a number: 0, or one from their SHA-256."""
     return 0 if initial_weights in ("none", "imagenet") else int(initial_weights[:8], 16)
-
-
-def _save_mistakes(path: Path, split: Split, predictions: Predictions) -> None:
-    wrong = np.flatnonzero(predictions.probabilities.argmax(axis=1) != split.labels)
-    save_mistakes(path, split.ids[wrong], list(split.images[wrong]))

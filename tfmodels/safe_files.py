@@ -5,6 +5,7 @@ claims to hold more than the memory. A path that is written may be a link to som
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -13,8 +14,8 @@ import secrets
 import stat
 import zipfile
 from collections.abc import Collection, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from tfmodels.errors import RunError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # NumPy takes half the time of `--help`
 
 PART = ".part-"  # what the name of a file begins with that isn't whole yet
 LARGEST_JSON = 2**26  # bytes
+LARGEST_HEADER = 2**14  # bytes before an array's numbers
 T = TypeVar("T")
 
 
@@ -81,19 +83,24 @@ def open_file(path: Path) -> io.BufferedReader:
     """Open a file to read its bytes.
 
     Raises:
-        RunError: it is a pipe, a device or something else that isn't a file.
-        OSError: it is missing, a folder, or may not be read.
+        RunError: it is a folder, a pipe, a device or something else that isn't a file.
+        OSError: it is missing, or may not be read.
     """
 
     def opener(name: str, flags: int) -> int:
         """Open without waiting for the other end of a pipe."""
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        try:
+            descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a socket
+                raise RunError(f"{path} is not a regular file") from error
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise RunError(f"{path} is not a regular file")
+        return descriptor
 
-    file = open(path, "rb", opener=opener)  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise RunError(f"{path} is not a regular file")
-    return file
+    return open(path, "rb", opener=opener)
 
 
 def checksum(path: Path) -> str:
@@ -124,6 +131,58 @@ def read_json(path: Path, kind: type[T]) -> T:
         raise RunError(f"{path} is missing") from error
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(f"{path} can't be read ({error})") from error
+
+
+def open_zip(file: BinaryIO, directory: int = 2**20) -> zipfile.ZipFile:
+    """Open an archive and check what its directory says of its members.
+
+    Args:
+        file: of the archive.
+        directory: bytes that it may have; in memory each takes ten times as many.
+
+    Raises:
+        ValueError: a member leads out of a folder, is a link, encrypted or there twice, or can't
+            be decompressed in steps; or the directory is too large.
+        zipfile.BadZipFile: it isn't a zip file, or is damaged.
+    """
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # before all is read
+    if end and end[zipfile._ECD_SIZE] > directory:  # type: ignore[attr-defined]
+        raise ValueError(f"the directory of the archive has more than {directory:,} bytes")
+    archive = zipfile.ZipFile(file)
+    names = set()
+    for member in archive.infolist():
+        path = PureWindowsPath(member.filename)  # with both kinds of slashes, and drives
+        faults = {
+            "leads out of a folder": path.anchor or ".." in path.parts,
+            "is a link": stat.S_ISLNK(member.external_attr >> 16),
+            "is encrypted": member.flag_bits & 1,
+            "is there twice": member.filename in names,
+            # Others are decompressed as a whole, whatever size they have then.
+            "is neither stored nor deflated": member.compress_type
+            not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+        }
+        for fault, found in faults.items():
+            if found:
+                raise ValueError(f"it holds {member.filename!r}, which {fault}")
+        names.add(member.filename)
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return the content of an archive's member.
+
+    `ZipFile.read` decompresses up to 1 GiB, whatever size a member claims to have.
+
+    Raises:
+        ValueError: it has more than `most` bytes.
+        KeyError: there is no such member.
+        zipfile.BadZipFile: it is damaged.
+    """
+    with archive.open(name) as member:
+        content = member.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{name!r} has more than {most:,} bytes")
+    return content
 
 
 def read_arrays(
@@ -169,12 +228,13 @@ def _size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     import numpy as np
 
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read_header(file)
+        header = io.BytesIO(file.read(LARGEST_HEADER))  # it, too, can claim any size
+    version = np.lib.format.read_magic(header)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, _, dtype = read_header(header)
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds objects")
     if min(shape, default=0) < 0:

@@ -28,7 +28,7 @@ from tfmodels.report.tables import (
 )
 from tfmodels.runs import environment
 from tfmodels.runs.directory import RESULTS, has_state, incomplete, new_run, now, run_path
-from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions
+from tfmodels.runs.predictions import Predictions, save_images, save_predictions
 from tfmodels.safe_files import write_json, write_text
 
 QUICK = tuple(method for method in METHODS if method != "stacking")  # tried for a hint
@@ -149,12 +149,13 @@ def run_fusion(
 
 
 def _save_mistakes(path: Path, members: Members, fused: Predictions) -> None:
+    """Save the misclassified images, which members have: where all are right, so is their mean."""
     images: dict[str, np.ndarray] = {}
     for run in members.runs:
-        images |= run.mistakes()
+        images |= run.images("mistakes.npz")
     wrong = fused.ids[fused.probabilities.argmax(axis=1) != fused.labels].tolist()
     available = [name for name in wrong if name in images]
-    save_mistakes(path, np.array(available, str), [images[name] for name in available])
+    save_images(path, np.array(available, str), [images[name] for name in available])
 
 
 def _hint(members: Members, method: str, fused: dict[str, np.ndarray]) -> list[str]:

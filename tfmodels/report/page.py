@@ -195,7 +195,7 @@ def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the mistakes of highest confidence, in descending order."""
-    images = run.mistakes()
+    images = run.images("mistakes.npz")
     predicted, confidence = test.probabilities.argmax(axis=1), test.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != test.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]

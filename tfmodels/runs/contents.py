@@ -9,7 +9,7 @@ import numpy as np
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs.directory import is_complete
 from tfmodels.runs.manifest import MANIFEST, check_file, read_manifest
-from tfmodels.runs.predictions import Predictions, load_mistakes, load_predictions
+from tfmodels.runs.predictions import Predictions, load_images, load_predictions
 from tfmodels.safe_files import read_json
 
 Scalar = bool | int | float | str | None
@@ -181,8 +181,8 @@ class Run:
                 )
         return splits
 
-    def mistakes(self) -> dict[str, np.ndarray]:
-        """Return the images of misclassified test images, by id.
+    def images(self, name: str) -> dict[str, np.ndarray]:
+        """Return the test images of `mistakes.npz` or `sample.npz`, by id.
 
         Raises:
             RunError: they are missing or damaged.
@@ -190,7 +190,7 @@ class Run:
         dataset = self.config["dataset"]
         size = int(np.prod(dataset["image_shape"], dtype=object))
         most = 2 * dataset["splits"].get("test", 0) * (size + 4 * LONGEST_ID) + 1000
-        return load_mistakes(self.file("mistakes.npz"), most)
+        return load_images(self.file(name), most)
 
     def comparison(self) -> FusionComparison:
         """Return how a fusion compares with its members."""

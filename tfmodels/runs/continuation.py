@@ -10,6 +10,7 @@ from tfmodels.config import SOURCES
 from tfmodels.errors import UsageError
 from tfmodels.runs.contents import Run, RunConfig, open_run, open_unfinished
 from tfmodels.runs.directory import STATE, check_free, has_state, incomplete, is_complete
+from tfmodels.runs.lock import locked
 from tfmodels.safe_files import new_file
 
 DECIDING = ("keras", "tensorflow", "jax", "torch", "numpy", "tfmodels")  # of results, by version
@@ -41,6 +42,9 @@ def check_settings(path: Path, settings: dict[str, Any], overwrite: bool) -> Non
         UsageError: it can't; the message names what differs.
         RunError: the files of an earlier run are damaged.
     """
+    if incomplete(path).exists():
+        with locked(path):  # another process may be at it
+            pass
     previous = previous_run(path, overwrite)
     if previous is not None:
         _refuse(previous, settings, [*_changed_settings(previous.config, settings)])

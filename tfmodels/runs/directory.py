@@ -32,6 +32,7 @@ TRAINED = (  # of a trained network besides
     "model.keras",
     "best.keras",
     STATE,
+    "sample.npz",
     "figures/loss_curve.png",
     "figures/architecture.png",
 )
@@ -144,13 +145,13 @@ def new_run(
     with locked(path):
         _recover(path)
         check_free(path, overwrite or replace)
-        work = incomplete(path)
+        work, replaces = incomplete(path), path.exists()
         if overwrite:
             _remove(work)
         _begin(work)
         try:
             yield work
-            _finish(work, path, overwrite or replace, files)
+            _finish(work, path, replaces, files)
         except BaseException as error:
             if has_state(path):
                 without = " without `overwrite`" if overwrite else ""
@@ -167,13 +168,15 @@ def _begin(work: Path) -> None:
     write_text(work / MARKER, f"A run of tfmodels, begun or continued {now()}.\n")
 
 
-def _finish(work: Path, path: Path, replace: bool, files: Sequence[str]) -> None:
+def _finish(work: Path, path: Path, replaces: bool, files: Sequence[str]) -> None:
     missing = [file for file in files if not (work / file).is_file()]
     if missing:
         raise RunError(f"the run lacks {', '.join(missing)}")
     write_manifest(work)
     replaced = _replaced(path)
-    if replace and path.exists():
+    if path.exists():
+        if not replaces:
+            raise UsageError(f"{path} was put there by another process in the meantime")
         path.rename(replaced)
     work.rename(path)
     flush_folder(path.parent)

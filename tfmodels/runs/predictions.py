@@ -61,11 +61,8 @@ def load_predictions(path: Path, most: int) -> tuple[dict[str, Predictions], tup
     return splits, class_names
 
 
-def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None:
-    """Save the misclassified test images, so that reports don't need the data set.
-
-    A fusion takes the images of its mistakes from its members: where all members are right, so
-    is their mean.
+def save_images(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None:
+    """Save some test images, so that reports and checks don't need the data set.
 
     Args:
         path: where to write `ids` and `images`.
@@ -75,8 +72,8 @@ def save_mistakes(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None
     write_arrays(path, {"ids": ids, "images": np.array(images, np.uint8)})
 
 
-def load_mistakes(path: Path, most: int) -> dict[str, np.ndarray]:
-    """Return the images of `save_mistakes` by id.
+def load_images(path: Path, most: int) -> dict[str, np.ndarray]:
+    """Return the images of `save_images` by id.
 
     Args:
         path: of the file.

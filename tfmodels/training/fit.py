@@ -144,7 +144,7 @@ def fit_stage(
                 )
             finally:
                 progress.on_train_end()  # Keras doesn't call it after an error
-    restore(directory, list_variables(model, network))  # seeds, too, as for the next stage
+    restore(directory, list_variables(model, network, state))  # seeds, too, as for the next stage
     _set_final_weights(stage, model, config, state)
 
 
@@ -181,7 +181,7 @@ def _callbacks(
     def save(network: keras.Model) -> None:
         """Save the state of the training."""
         check_held(directory)
-        save_state(directory, state, list_variables(model, network))
+        save_state(directory, state, list_variables(model, network, state))
 
     def stop_early(*_: Any) -> None:
         """End the training where it no longer gets better, as a restart finds it from the state."""
@@ -191,7 +191,10 @@ def _callbacks(
     callbacks: list[keras.callbacks.Callback] = []
     if state.epoch or state.step:
         callbacks.append(
-            Resume(state.epoch, lambda network: restore(directory, list_variables(model, network)))
+            Resume(
+                state.epoch,
+                lambda network: restore(directory, list_variables(model, network, state)),
+            )
         )
     if config.schedule == "step":
         callbacks.append(StepDecay(config.lr, config.step_size, config.gamma))

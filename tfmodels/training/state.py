@@ -46,7 +46,7 @@ class State:
     seconds: float = 0.0
     lr: float = 0.0
     first_loss: float | None = None
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    history: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
 
     def best_epoch(self) -> int:
         """Return the index of the epoch with the best validation accuracy, of equal ones the first.
@@ -63,9 +63,13 @@ class State:
         return self.epoch >= epochs
 
 
-def list_variables(model: keras.Model, network: keras.Model) -> list[keras.Variable]:
-    """Return the variables of a model, and those of the training of a network, a part of it."""
-    return [*model.variables, *network.optimizer.variables, *network.metrics_variables]
+def list_variables(model: keras.Model, network: keras.Model, state: State) -> list[keras.Variable]:
+    """Return the variables of a model, and those of the training of a network, a part of it.
+
+    The running metrics are among them within an epoch only: it begins with new ones.
+    """
+    running = network.metrics_variables if state.step else []
+    return [*model.variables, *network.optimizer.variables, *running]
 
 
 def save_state(directory: Path, state: State, variables: Sequence[keras.Variable]) -> None:
