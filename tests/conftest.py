@@ -22,8 +22,8 @@ from tfmodels.data.images import ImageData, load_data  # noqa: E402
 from tfmodels.evaluation import evaluate  # noqa: E402
 from tfmodels.recipes import configure  # noqa: E402
 from tfmodels.runs.manifest import write_manifest  # noqa: E402
-from tfmodels.runs.predictions import Predictions, save_mistakes, save_predictions  # noqa: E402
-from tfmodels.safe_files import write_json  # noqa: E402
+from tfmodels.runs.predictions import Predictions, save_images, save_predictions  # noqa: E402
+from tfmodels.safe_files import read_json, write_json  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,6 +87,17 @@ def run_script() -> RunScript:
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
     return run
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; the manifest of its run stays as it is."""
+    write_json(path, read_json(path, dict[str, Any]) | changes)
+
+
+def change_arrays(path: Path, **changes: Any) -> None:
+    """Set arrays of an `.npz` file; the manifest of its run stays as it is."""
+    with np.load(path) as arrays:
+        np.savez(path, **({**arrays} | changes))
 
 
 Answers = dict[str, tuple[int, int, bytes]]
@@ -163,7 +174,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         save_predictions(run / "predictions.npz", splits, names)
         test = splits["test"]
         wrong = test.ids[test.probabilities.argmax(axis=1) != test.labels]
-        save_mistakes(
+        save_images(
             run / "mistakes.npz",
             wrong,
             [np.full((4, 4, 3), i, np.uint8) for i in range(len(wrong))],

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from tests.conftest import change_arrays, change_json
 from tfmodels.errors import UsageError
 from tfmodels.fusion.combine import fuse, fusion_path, run_fusion, table_of_methods
 from tfmodels.fusion.comparison import compare
 from tfmodels.fusion.members import Members, load_members
 from tfmodels.fusion.methods import LEARNING
 from tfmodels.fusion.rules import METHODS, fit_temperature, fuse_held_out, fuse_sum
-from tfmodels.runs.directory import RESULTS, is_complete, read_json
-from tfmodels.runs.predictions import load_mistakes, load_predictions
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.directory import RESULTS, is_complete
+from tfmodels.runs.manifest import write_manifest
+from tfmodels.safe_files import read_json
 
 MakeRun = Callable[..., Path]
 
@@ -31,19 +34,19 @@ def test_a_fusion_is_a_run_like_any_other(
 ) -> None:
     path = fusion_path(tmp_path, members, "sum", False)
     text = run_fusion(members, "sum", False, path)
-    assert text.startswith(f"run 1: {members.paths[0]}\nrun 2: {members.paths[1]}\n\n")
+    assert text.startswith(f"run 1: {members.runs[0].path}\nrun 2: {members.runs[1].path}\n\n")
     assert "points (95 % CI" in text
     assert is_complete(path)
     assert all((path / file).is_file() for file in RESULTS)
-    config = read_json(path / "config.json")
-    assert "git_commit" in config
-    for member, run in zip(config["members"], members.paths, strict=True):
-        content = (run / "predictions.npz").read_bytes()
+    fused = open_run(path)
+    assert "git_commit" in fused.config
+    for member, run in zip(fused.config["members"], members.runs, strict=True):
+        content = (run.path / "predictions.npz").read_bytes()
         assert member["sha256"] == hashlib.sha256(content).hexdigest()
-    splits, _ = load_predictions(path / "predictions.npz")
+    splits = fused.predictions()
     _, labels, probabilities = members.splits["test"]
     tf_test.assertAllClose(splits["test"].probabilities, probabilities.mean(axis=0), atol=1e-6)
-    metrics = read_json(path / "metrics.json")["test"]
+    metrics = read_json(path / "metrics.json", dict[str, Any])["test"]
     expected = balanced_accuracy_score(labels, probabilities.sum(axis=0).argmax(axis=1))
     assert metrics["mean_class_accuracy"] == pytest.approx(expected)
     again = load_members([path, make_run("third", seed=3)])  # fusions can be fused
@@ -52,11 +55,12 @@ def test_a_fusion_is_a_run_like_any_other(
 
 def test_the_images_of_its_mistakes_come_from_its_members(members: Members, tmp_path: Path) -> None:
     run_fusion(members, "sum", False, tmp_path / "fused")
-    test = load_predictions(tmp_path / "fused" / "predictions.npz")[0]["test"]
+    fused = open_run(tmp_path / "fused")
+    test = fused.predictions()["test"]
     wrong = test.ids[test.probabilities.argmax(axis=1) != test.labels]
-    images = load_mistakes(tmp_path / "fused" / "mistakes.npz")
+    images = fused.images("mistakes.npz")
     assert set(images) == set(wrong.tolist())
-    sources = [load_mistakes(run / "mistakes.npz") for run in members.paths]
+    sources = [run.images("mistakes.npz") for run in members.runs]
     for name, image in images.items():
         assert any((image == source[name]).all() for source in sources if name in source)
 
@@ -86,15 +90,24 @@ def test_validation_images_are_fused_by_what_was_learned_from_others(
     assert learned["temperature"] == fit_temperature(held_out, labels)
 
 
-def leave_few_rivers(members: Members) -> None:
+def leave_few_rivers(members: Members) -> Members:
     """Leave four validation images of the class River."""
-    ids, labels, probabilities = members.splits["val"]
-    kept = np.sort(np.concatenate([np.flatnonzero(labels != 1), np.flatnonzero(labels == 1)[:4]]))
-    members.splits["val"] = (ids[kept], labels[kept], probabilities[:, kept])
+    ids, labels, _ = members.splits["val"]
+    kept = np.concatenate([ids[labels != 1], ids[labels == 1][:4]])
+    for run in members.runs:
+        val = run.predictions()["val"]
+        rows = np.isin(val.ids, kept)
+        fewer = {f"val_{name}": values[rows] for name, values in vars(val).items()}
+        change_arrays(run.path / "predictions.npz", **fewer)
+        dataset = run.config["dataset"]
+        splits = dataset["splits"] | {"val": len(kept)}
+        change_json(run.path / "config.json", dataset={**dataset, "splits": splits})
+        write_manifest(run.path)
+    return load_members([run.path for run in members.runs])
 
 
 def test_too_few_validation_images_of_a_class_are_refused(members: Members, tmp_path: Path) -> None:
-    leave_few_rivers(members)
+    members = leave_few_rivers(members)
     few = "learns from .* class River has 4 validation images; at least 5 are needed"
     with pytest.raises(UsageError, match=f"`method=stacking` {few}"):
         fuse(members, "stacking")
@@ -105,14 +118,14 @@ def test_too_few_validation_images_of_a_class_are_refused(members: Members, tmp_
 
 def test_a_fusion_never_replaces_a_member(members: Members) -> None:
     with pytest.raises(UsageError, match="first is one of the runs to fuse: choose another `name`"):
-        run_fusion(members, "sum", False, members.paths[0], overwrite=True)
-    assert (members.paths[0] / "history.csv").exists()
+        run_fusion(members, "sum", False, members.runs[0].path, overwrite=True)
+    assert (members.runs[0].path / "history.csv").exists()
 
 
 def test_its_command_names_members_and_method(members: Members, tmp_path: Path) -> None:
     run_fusion(members, "vote", True, tmp_path / "fused")
-    first, second = map(str, members.paths)
-    assert read_json(tmp_path / "fused" / "config.json")["command"] == [
+    first, second = (str(run.path) for run in members.runs)
+    assert open_run(tmp_path / "fused").config["command"] == [
         *("fuse.py", first, second, "--method", "vote", "--calibrate")
     ]
 
@@ -140,7 +153,7 @@ def test_without_common_validation_nothing_can_be_learned(
     with pytest.raises(UsageError, match=f"`all_methods` {differ}"):
         table_of_methods(members, False, tmp_path)
     text = run_fusion(members, "sum", False, tmp_path / "fused")
-    assert list(read_json(tmp_path / "fused" / "metrics.json")) == ["test"]
+    assert list(read_json(tmp_path / "fused" / "metrics.json", dict[str, Any])) == ["test"]
     assert "hint" not in text
 
 
@@ -160,14 +173,14 @@ def test_the_path_names_the_members_whatever_their_order(members: Members, tmp_p
     path = fusion_path(tmp_path, members, "sum", True)
     assert path.name.startswith("eurosat_fusion_sum_")
     assert path.name.endswith("_calibrated")
-    reordered = load_members(members.paths[::-1])
+    reordered = load_members([run.path for run in members.runs[::-1]])
     assert fusion_path(tmp_path, reordered, "sum", True) == path
 
 
 def test_a_table_of_all_methods(members: Members, tmp_path: Path) -> None:
     text = table_of_methods(members, False, tmp_path)
     path = fusion_path(tmp_path, members, "methods", False)
-    assert text.startswith(f"run 1: {members.paths[0]}\nrun 2: {members.paths[1]}\n\n")
+    assert text.startswith(f"run 1: {members.runs[0].path}\nrun 2: {members.runs[1].path}\n\n")
     assert text.endswith(f"\nall metrics, and what was learned: {path}.md, .csv")
     markdown = path.with_name(path.name + ".md").read_text()
     assert markdown.startswith("run 1: first  \nrun 2: second  \n\n| method ")

@@ -1,15 +1,15 @@
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import change_arrays
 from tfmodels.fusion.comparison import compare
 from tfmodels.fusion.members import Members, load_members
 from tfmodels.fusion.rules import fuse_sum
-from tfmodels.runs.directory import write_json
-from tfmodels.runs.predictions import load_predictions, save_predictions
+from tfmodels.runs.manifest import write_manifest
+from tfmodels.safe_files import write_json
 
 
 @pytest.fixture
@@ -20,20 +20,26 @@ def members(make_run: Callable[..., Path]) -> Members:
 def test_the_rival_is_the_best_on_validation_whatever_the_test_says(members: Members) -> None:
     fused = {"fusion": fuse_sum(members.splits["test"][2])}
     assert compare(members, fused)["rival"] == "second"  # it has more skill on both splits
-    path = members.paths[0] / "predictions.npz"
-    splits, class_names = load_predictions(path)
-    labels = splits["val"].labels
-    perfect = dataclasses.replace(splits["val"], probabilities=np.eye(3, dtype="float32")[labels])
-    save_predictions(path, splits | {"val": perfect}, class_names)
-    comparison = compare(members, fused)
+    first, second = (run.path for run in members.runs)
+    labels = members.runs[0].predictions()["val"].labels
+    perfect = np.eye(3, dtype="float32")[labels]
+    change_arrays(first / "predictions.npz", val_probabilities=perfect)
+    write_manifest(first)
+    comparison = compare(load_members([first, second]), fused)
     assert comparison["rival"] == "first"
     difference, metrics = comparison["differences"]["fusion"], comparison["metrics"]
     assert difference["rival"] == metrics["first"]["mean_class_accuracy"]
     assert difference["accuracy"] == metrics["fusion"]["mean_class_accuracy"]
 
 
-def test_a_changed_metrics_file_does_not_change_the_rival(members: Members) -> None:
-    write_json(members.paths[0] / "metrics.json", {"val": {"mean_class_accuracy": 2.0}})
+@pytest.mark.parametrize("forged", [2.0, "97", None])
+def test_the_rival_is_found_from_predictions_not_from_metrics_json(
+    members: Members, forged: object
+) -> None:
+    first, second = (run.path for run in members.runs)
+    write_json(first / "metrics.json", {"val": {"mean_class_accuracy": forged}})
+    write_manifest(first)
+    members = load_members([first, second])
     comparison = compare(members, {"fusion": fuse_sum(members.splits["test"][2])})
     assert comparison["rival"] == "second"
 

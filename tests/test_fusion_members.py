@@ -5,22 +5,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import change_arrays, change_json
 from tfmodels.errors import RunError, UsageError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import find_pretrained, load_members
-from tfmodels.runs.directory import read_json, write_json
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.manifest import write_manifest
 
 MakeRun = Callable[..., Path]
 
 
 def change(run: Path, **changes: Any) -> None:
-    config = read_json(run / "config.json")
-    write_json(run / "config.json", {**config, **changes})
+    change_json(run / "config.json", **changes)
+    write_manifest(run)
 
 
 def rewrite(run: Path, **arrays: np.ndarray) -> None:
-    with np.load(run / "predictions.npz") as saved:
-        np.savez(run / "predictions.npz", **{**saved, **arrays})
+    change_arrays(run / "predictions.npz", **arrays)
+    write_manifest(run)
 
 
 @pytest.fixture
@@ -79,14 +81,17 @@ def test_a_run_named_as_a_row_of_the_table_is_named_by_path(make_run: MakeRun, n
     ],
 )
 def test_other_data_is_refused(pair: list[Path], dataset: dict[str, str], words: str) -> None:
-    config = read_json(pair[1] / "config.json")
-    change(pair[1], dataset=config["dataset"] | dataset)
+    change(pair[1], dataset=open_run(pair[1]).config["dataset"] | dataset)
     with pytest.raises(UsageError, match=words):
         load_members(pair)
 
 
 def test_other_classes_are_refused(pair: list[Path]) -> None:
-    rewrite(pair[1], class_names=np.array(["Forest", "Highway", "River"]))
+    names = ["Forest", "Highway", "River"]
+    rewrite(pair[1], class_names=np.array(names))
+    with pytest.raises(RunError, match=r"predictions\.npz has other classes than the run's config"):
+        load_members(pair)
+    change(pair[1], dataset={**open_run(pair[1]).config["dataset"], "class_names": names})
     with pytest.raises(UsageError, match="classes 1 Highway, 2 River, first has 1 River, 2 High"):
         load_members(pair)
 
@@ -98,10 +103,11 @@ def test_other_test_images_are_refused_with_examples(pair: list[Path]) -> None:
     rewrite(pair[1], test_ids=ids)
     with pytest.raises(UsageError, match=r"second was evaluated on other images.* Lake_9\.jpg"):
         load_members(pair)
-    keep = slice(1, None)
     with np.load(pair[1] / "predictions.npz") as saved:
-        fewer = {key: saved[key][keep] for key in saved if key.startswith("test_")}
+        fewer = {key: saved[key][1:] for key in saved if key.startswith("test_")}
     rewrite(pair[1], **fewer)
+    dataset = open_run(pair[1]).config["dataset"]
+    change(pair[1], dataset={**dataset, "splits": dataset["splits"] | {"test": 149}})
     with pytest.raises(UsageError, match="first was evaluated on other images"):
         load_members(pair)
 
@@ -130,7 +136,7 @@ def test_incomplete_missing_and_damaged_runs_are_named(pair: list[Path], tmp_pat
     pair[1] = stopped.rename(tmp_path / "second")
     predictions = pair[1] / "predictions.npz"
     predictions.write_bytes(predictions.read_bytes()[:-40])
-    with pytest.raises(RunError, match=r"predictions\.npz can't be read"):
+    with pytest.raises(RunError, match=r"predictions\.npz doesn't match the manifest"):
         load_members(pair)
     predictions.unlink()
     with pytest.raises(RunError, match=r"predictions\.npz is missing"):
@@ -163,40 +169,30 @@ def test_the_message_says_how_to_train_them(make_run: MakeRun, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("file", "content"),
     [
-        ("{", "config.json can't be read"),
-        ("[]", "config.json can't be read"),
-        ('{"ended": "2027"}', "its config.json is incomplete"),
-        ('{"ended": "2027", "settings": []}', "its config.json is incomplete"),
-        ('{"ended": "2027", "settings": {"model": "alexnet"}}', "its config.json is incomplete"),
+        ("manifest.json", "{"),
+        ("manifest.json", '{"files": {}}'),
+        ("config.json", "{"),
+        ("config.json", "[]"),
+        ("config.json", '{"ended": "2027", "settings": {"model": "alexnet"}}'),
     ],
 )
 def test_a_damaged_run_among_others_is_skipped_with_a_warning(
-    make_run: MakeRun,
-    tmp_path: Path,
-    content: str,
-    words: str,
-    capsys: pytest.CaptureFixture[str],
+    make_run: MakeRun, tmp_path: Path, file: str, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = [
         make_run("a", model="mobilenetv2", weights="imagenet"),
         make_run("b", model="alexnet", weights="imagenet", seed=1),
     ]
     damaged = make_run("damaged", seed=2)
-    (damaged / "config.json").write_text(content)
+    (damaged / file).write_text(content)
+    if file == "config.json":
+        write_manifest(damaged)
     assert find_pretrained(tmp_path) == good
     warning = capsys.readouterr().err
-    assert warning.startswith(f"warning: {damaged} is skipped: ")
-    assert words in warning
+    assert warning.startswith(f"warning: {damaged} is skipped: {damaged / file} ")
     assert warning.count("\n") == 1
-
-
-def test_runs_of_version_0_1_are_found(make_run: MakeRun, tmp_path: Path) -> None:
-    old = {"split": "random", "train": "all", "weights": "imagenet"}
-    runs = [make_run("a", **old), make_run("b", model="alexnet", seed=1, **old)]
-    assert find_pretrained(tmp_path) == runs
-    assert load_members(runs).names == ("a", "b")
 
 
 def test_a_fusion_with_its_own_member_is_fused_with_a_warning(
