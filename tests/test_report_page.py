@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from tests.conftest import change_json
 from tfmodels.errors import RunError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
 from tfmodels.report.page import write_report
-from tfmodels.runs.directory import read_json, write_json
-from tfmodels.runs.predictions import (
-    Predictions,
-    load_mistakes,
-    load_predictions,
-    save_predictions,
-)
+from tfmodels.runs.contents import Metrics, open_run, open_unfinished
+from tfmodels.runs.manifest import write_manifest
+from tfmodels.runs.predictions import Predictions, save_images, save_predictions
+from tfmodels.safe_files import read_json, write_json
 
 MakeRun = Callable[..., Path]
 
@@ -50,7 +48,7 @@ class Page(html.parser.HTMLParser):
 
 
 def page_of(*runs: Path, out: Path) -> Page:
-    write_report(runs, out)
+    write_report([open_run(run) for run in runs], out)
     return Page(out.read_text())
 
 
@@ -58,7 +56,7 @@ def page_of(*runs: Path, out: Path) -> Page:
 def run(make_run: MakeRun) -> Path:
     """A run with its report."""
     run = make_run(skill=1.0, seed=1)
-    write_report([run], run / "report.html")
+    write_report([open_run(run)], run / "report.html")
     return run
 
 
@@ -72,7 +70,7 @@ def test_it_is_one_page_that_needs_nothing_else(make_run: MakeRun, tmp_path: Pat
 
 def test_it_shows_the_metrics_of_the_run(run: Path) -> None:
     page = Page((run / "report.html").read_text())
-    test = read_json(run / "metrics.json")["test"]
+    test = read_json(run / "metrics.json", dict[str, Metrics])["test"]
     assert f"{100 * test['mean_class_accuracy']:.2f}" in page.text
     assert "; ".join(test["most_confused"]) in page.text
     assert "python train_eurosat.py --model mobilenetv2" in page.text
@@ -83,7 +81,7 @@ def test_it_shows_the_metrics_of_the_run(run: Path) -> None:
 
 def test_the_most_confident_mistakes_are_shown_as_images(run: Path, tf_test: Any) -> None:
     page = Page((run / "report.html").read_text())
-    test = load_predictions(run / "predictions.npz")[0]["test"]
+    test = open_run(run).predictions()["test"]
     wrong = test.probabilities.argmax(axis=1) != test.labels
     confidence = np.where(wrong, test.probabilities.max(axis=1), 0)
     worst = test.ids[confidence.argmax()]
@@ -91,14 +89,14 @@ def test_the_most_confident_mistakes_are_shown_as_images(run: Path, tf_test: Any
     assert len(shown) == min(24, wrong.sum())
     png = io.BytesIO(base64.b64decode(shown[0].split(",")[1]))
     image = np.round(255 * imread(png)[..., :3]).astype("uint8")
-    tf_test.assertAllEqual(image, load_mistakes(run / "mistakes.npz")[worst])
+    tf_test.assertAllEqual(image, open_run(run).images("mistakes.npz")[worst])
 
 
 def test_a_fusion_stands_beside_its_members(make_run: MakeRun, tmp_path: Path) -> None:
     members = load_members([make_run("first", seed=1), make_run("second", seed=2)])
     run_fusion(members, "weighted", False, tmp_path / "fused")
     page = Page((tmp_path / "fused" / "report.html").read_text())
-    comparison = read_json(tmp_path / "fused" / "fusion.json")
+    comparison = open_run(tmp_path / "fused").comparison()
     assert comparison["differences"]["fusion"]["in_words"] in page.text
     for name in ("first", "second", "oracle"):
         assert name in page.text
@@ -133,18 +131,28 @@ def test_names_cannot_break_the_page(make_run: MakeRun, tmp_path: Path) -> None:
     assert "<b>&run" in page.text
 
 
-def test_a_run_without_images_says_so(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_run_without_the_images_of_its_mistakes_says_so(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
     run = make_run(skill=1.0)
-    (run / "mistakes.npz").unlink()
+    save_images(run / "mistakes.npz", np.array([], str), [])
+    write_manifest(run)
     page = page_of(run, out=tmp_path / "report.html")
     assert "Images that are not in the run directory are only named" in page.text
 
 
-def test_a_damaged_run_is_named_and_leaves_no_report(make_run: MakeRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["predictions.npz", "history.csv", "mistakes.npz"])
+def test_a_damaged_run_is_named_and_leaves_no_report(
+    make_run: MakeRun, tmp_path: Path, file: str
+) -> None:
     run = make_run()
-    (run / "config.json").write_text("{")
-    with pytest.raises(RunError, match=r"config\.json can't be read"):
-        write_report([run], tmp_path / "report.html")
+    for damage in ((run / file).read_bytes()[:-9], b""):
+        (run / file).write_bytes(damage)
+        with pytest.raises(RunError, match=f"{file} doesn't match the manifest"):
+            write_report([open_run(run)], tmp_path / "report.html")
+    (run / file).unlink()
+    with pytest.raises(RunError, match=f"{file} is missing"):
+        write_report([open_run(run)], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -176,6 +184,12 @@ def test_the_matrix_of_many_classes_is_left_out(
     test = Predictions(labels.astype(str), labels, np.eye(classes, dtype=np.float32))
     names = tuple(f"class {i}" for i in range(classes))
     save_predictions(run / "predictions.npz", {"test": test}, names)
+    dataset = open_run(run).config["dataset"]
+    change_json(
+        run / "config.json",
+        dataset={**dataset, "class_names": names, "splits": {"test": classes}},
+    )
+    write_manifest(run)
     page = page_of(run, out=tmp_path / "report.html")
     assert not page.open
     text = (tmp_path / "report.html").read_text()
@@ -193,6 +207,7 @@ def test_a_run_with_equal_predictions_is_left_out_with_a_warning(
 ) -> None:
     first, second, copy = make_run("first", seed=1), make_run("second", seed=2), make_run("copy")
     (copy / "predictions.npz").write_bytes((first / "predictions.npz").read_bytes())
+    write_manifest(copy)
     page_of(first, second, copy, out=tmp_path / "report.html")
     assert capsys.readouterr().err == (
         f"warning: {copy} has the same predictions as {first} and is left out of the report\n"
@@ -200,11 +215,51 @@ def test_a_run_with_equal_predictions_is_left_out_with_a_warning(
     assert (tmp_path / "report.html").read_text().count('class="matrix"') == 2
 
 
-def test_fusions_of_version_0_1_are_shown(make_run: MakeRun, tmp_path: Path) -> None:
-    fused = tmp_path / "fused"
-    run_fusion(load_members([make_run("a", seed=1), make_run("b", seed=2)]), "sum", False, fused)
-    before = page_of(fused, out=tmp_path / "report.html").text
-    comparison = read_json(fused / "fusion.json")
-    comparison["figures"] = comparison.pop("metrics")
-    write_json(fused / "fusion.json", comparison)
-    assert page_of(fused, out=tmp_path / "report.html").text == before
+def test_its_metrics_are_of_the_predictions_whatever_metrics_json_says(
+    run: Path, tmp_path: Path
+) -> None:
+    before = page_of(run, out=tmp_path / "report.html").text
+    forgeries: list[Any] = [{"test": {"mean_class_accuracy": 2.0}}, {"test": "x"}, []]
+    for forged in forgeries:
+        write_json(run / "metrics.json", forged)
+        write_manifest(run)
+        assert page_of(run, out=tmp_path / "report.html").text == before
+
+
+def test_the_report_of_a_run_replaces_a_link_and_follows_none(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("of someone else")
+    for name in ("report.html", "report.html.part"):  # the latter was written through
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(other)
+    write_report([open_run(run)], run / "report.html")
+    assert other.read_text() == "of someone else"
+    assert not (run / "report.html").is_symlink()
+
+
+def test_a_run_matches_its_manifest_when_its_report_was_written_again(run: Path) -> None:
+    (run / "report.html").write_text("")
+    write_report([open_run(run)], run / "report.html")
+    assert open_run(run).file("report.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_run_that_is_not_complete_is_shown_as_far_as_it_is(
+    make_run: MakeRun, tmp_path: Path, epochs: int
+) -> None:
+    begun = make_run("run").rename(tmp_path / "run.incomplete")
+    for name in ("predictions.npz", "mistakes.npz", "metrics.json", "manifest.json"):
+        (begun / name).unlink()
+    if not epochs:
+        (begun / "history.csv").unlink()
+    complete = make_run("complete")
+    for runs in ([open_unfinished(begun)], [open_run(complete), open_unfinished(begun)]):
+        write_report(runs, tmp_path / "report.html")
+        page = Page((tmp_path / "report.html").read_text())
+        assert not page.open
+        assert "run isn't complete: it has no results yet" in page.text
+        assert "python train_eurosat.py --model mobilenetv2" in page.text
+        curves = (tmp_path / "report.html").read_text().count("<h3>Training</h3>")
+        assert curves == len(runs) - 1 + bool(epochs)
+    write_report([open_unfinished(begun)], begun / "report.html")
+    assert not (begun / "manifest.json").exists()

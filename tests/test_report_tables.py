@@ -1,6 +1,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from tests.conftest import change_arrays
 from tfmodels.report.tables import (
     csv_table,
     learned_in_words,
@@ -9,7 +12,8 @@ from tfmodels.report.tables import (
     summary,
     text_table,
 )
-from tfmodels.runs.directory import write_json
+from tfmodels.runs.manifest import write_manifest
+from tfmodels.safe_files import write_json
 
 
 def test_a_markdown_table_is_aligned() -> None:
@@ -46,32 +50,30 @@ def test_what_was_learned_in_words() -> None:
     assert learned_in_words(learned) == "weights 0.432, 0.568; temperature 0.9"
 
 
-def test_summary_of_a_run(tmp_path: Path) -> None:
-    row = {"precision": 0.5, "recall": 0.75, "f1": 0.6, "support": 4}
-    test = {
-        "accuracy": 0.7,
-        "mean_class_accuracy": 0.75,
-        "f1": 0.6,
-        "precision": 0.5,
-        "recall": 0.75,
-        "per_class": {"cat": row},
-        "most_confused": ["cat confused with dog: 1"],
-    }
-    write_json(tmp_path / "metrics.json", {"test": test})
-    write_json(tmp_path / "config.json", {"dataset": {"split": "random, seed 0"}})
-    assert summary(tmp_path).splitlines() == [
+def test_summary_of_a_run(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+    labels = np.repeat([0, 1, 2], 50)
+    predicted = labels.copy()
+    predicted[:10], predicted[50:55] = 2, 0
+    probabilities = np.eye(3, dtype=np.float32)[predicted]
+    change_arrays(run / "predictions.npz", test_labels=labels, test_probabilities=probabilities)
+    write_json(run / "metrics.json", {"test": {"accuracy": 2.0}})  # isn't looked at
+    write_manifest(run)
+    assert summary(run).splitlines() == [
         "class      precision    recall     F1    images",
         "-------  -----------  --------  -----  --------",
-        "cat            50.00     75.00  60.00         4",
+        "Forest         88.89     80.00  84.21        50",
+        "River         100.00     90.00  94.74        50",
+        "Highway        83.33    100.00  90.91        50",
         "",
-        "Most confused: cat confused with dog: 1",
+        "Most confused: Forest confused with Highway: 10; River confused with Forest: 5",
         "Split: random, seed 0",
         "",
-        "mean class accuracy: 75.00 %",
-        "F1: 60.00 %",
-        "precision: 50.00 %",
-        "recall: 75.00 %",
-        "accuracy: 70.00 %",
+        "mean class accuracy: 90.00 %",
+        "F1: 89.95 %",
+        "precision: 90.74 %",
+        "recall: 90.00 %",
+        "accuracy: 90.00 %",
     ]
 
 
