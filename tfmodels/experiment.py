@@ -76,6 +76,7 @@ def run(
     environment.hide_gpus_from_tensorflow()
     with _keras_settings(config):
         data = data.limited(config.limit, config.seed) if data else load_data(config)
+        keras.utils.set_random_seed(config.seed)  # after the data: preparing them may use it up
         network = model or build_network(config, data)
         check_model(network, data)
         check_augmentation(config, data)
@@ -136,12 +137,11 @@ def _judge(last: Stage, network: keras.Model, data: ImageData, directory: Path) 
 
 @contextlib.contextmanager
 def _keras_settings(config: Config) -> Iterator[None]:
-    """Set seed, precision and determinism; afterwards precision is as it was.
+    """Set precision and determinism; afterwards precision is as it was.
 
     Determinism stays on in this process: TensorFlow has no public way to turn it off.
     """
     policy = keras.config.dtype_policy()
-    keras.utils.set_random_seed(config.seed)
     if config.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
