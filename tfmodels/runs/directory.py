@@ -95,12 +95,14 @@ def check_free(path: Path, replace: bool = False) -> None:
     check_writable(path.parent)
     if os.path.lexists(path):
         if not is_complete(path) or path.is_symlink():
-            raise UsageError(f"{path} exists and is not a complete run: choose another `name`")
+            fault = "is a link" if path.is_symlink() else "exists and is not a complete run"
+            raise UsageError(f"{path} {fault}: choose another `name`")
         if not replace:
             raise UsageError(f"{path} exists: choose another `name`, or add `overwrite=True`")
         _check_ours(path)
-    if os.path.lexists(incomplete(path)):
-        _check_ours(incomplete(path))
+    for folder in (incomplete(path), _replaced(path)):
+        if os.path.lexists(folder):
+            _check_ours(folder)
 
 
 def check_writable(folder: Path) -> None:
@@ -157,7 +159,8 @@ def new_run(
                 without = " without `overwrite`" if overwrite else ""
                 error.add_note(f"the same command{without} continues the run in {work}")
             else:
-                _remove(work)
+                with contextlib.suppress(OSError, UsageError):  # the first error matters more
+                    _remove(work)
             raise
 
 
@@ -174,9 +177,10 @@ def _finish(work: Path, path: Path, replaces: bool, files: Sequence[str]) -> Non
         raise RunError(f"the run lacks {', '.join(missing)}")
     write_manifest(work)
     replaced = _replaced(path)
-    if path.exists():
+    if os.path.lexists(path):
         if not replaces:
             raise UsageError(f"{path} was put there by another process in the meantime")
+        check_free(path, replace=True)  # it may be another thing by now
         path.rename(replaced)
     work.rename(path)
     flush_folder(path.parent)
@@ -190,10 +194,11 @@ def _replaced(path: Path) -> Path:
 def _recover(path: Path) -> None:
     """Put back a run that was about to be replaced when the process ended, or finish with it."""
     replaced = _replaced(path)
-    if replaced.exists() and not os.path.lexists(path):
+    if is_complete(path) or not is_complete(replaced):
+        _remove(replaced)
+    elif not os.path.lexists(path):
         _check_ours(replaced)
         replaced.rename(path)
-    _remove(replaced)
 
 
 def _check_ours(folder: Path) -> None:
@@ -204,7 +209,7 @@ def _check_ours(folder: Path) -> None:
     """
     if folder.is_symlink() or not folder.is_dir():
         raise UsageError(f"{folder} is in the way and not a folder: choose another `name`")
-    found = list(_walk(folder))
+    found = [name for name in _walk(folder) if not fnmatch.fnmatch(name, f"{PART}*{MARKER}")]
     if found and not (folder / MARKER).is_file():
         raise UsageError(f"{folder} is in the way and not a run: choose another `name`")
     others = [
@@ -228,10 +233,15 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a run, if there is one: its marker last, so that what is left is still known."""
-    if not folder.exists():
+    """Remove a run, if there is one.
+
+    Its manifest goes first, so that what is left isn't taken as complete, and its marker last, so
+    that it is known as a run.
+    """
+    if not os.path.lexists(folder):
         return
     _check_ours(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)
     for entry in folder.iterdir():
         if entry.name != MARKER:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

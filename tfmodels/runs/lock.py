@@ -35,7 +35,7 @@ def locked(path: Path) -> Iterator[None]:
     )
     try:
         _acquire(lock, path)
-    except filelock.Timeout as error:
+    except (filelock.Timeout, filelock.LeaseSettingsMismatch) as error:
         raise UsageError(_describe(lock, path)) from error
     _HELD[path.absolute()] = lock
     try:
@@ -62,12 +62,20 @@ def _acquire(lock: "filelock.SoftFileLease", path: Path) -> None:
 
     try:
         lock.acquire(timeout=0)
+        return
     except filelock.Timeout:
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - os.stat(lock.lock_file).st_mtime < SILENCE:
-                raise
+        try:
+            marker = os.lstat(lock.lock_file)
+        except FileNotFoundError:  # it was released in between
+            lock.acquire(timeout=0)
+            return
+        if time.time() - marker.st_mtime < SILENCE:
+            raise
+    if not marker.st_size:  # of a process that was killed at that moment; filelock respects it
+        lock.force_break()
+    else:
         print(f"waiting for {_owner(lock)}, which locked {path}", file=sys.stderr)
-        lock.acquire(timeout=1.5 * SILENCE)
+    lock.acquire(timeout=1.5 * SILENCE)
 
 
 def _owner(lock: "filelock.SoftFileLease") -> str:
