@@ -9,6 +9,7 @@ from tfmodels.errors import RunError
 from tfmodels.models.weights.alexnet import from_torchvision, read_bvlc
 
 Layers = dict[str, list[np.ndarray]]
+MOST = 2**25  # bytes that weights may take
 
 
 def test_torchvisions_layouts(tf_test: Any) -> None:
@@ -57,7 +58,7 @@ def test_bvlc_alexnets_layout(bvlc: Layers, tmp_path: Path, protocol: int, tf_te
         header = {"descr": "|O", "fortran_order": False, "shape": ()}
         np.lib.format.write_array_header_1_0(file, header)
         pickle.dump(np.array(bvlc, dtype=object), file, protocol=protocol)
-    arrays = read_bvlc(path)
+    arrays = read_bvlc(path, MOST)
     blue_green_red = arrays.pop("conv1/kernel")[:, :, ::-1]
     tf_test.assertAllEqual(blue_green_red, bvlc["conv1"][0])
     tf_test.assertAllEqual(arrays.pop("conv1/bias"), bvlc["conv1"][1])
@@ -71,7 +72,7 @@ def test_bvlc_alexnets_layout(bvlc: Layers, tmp_path: Path, protocol: int, tf_te
 
 def test_numpys_own_file_is_read_too(bvlc: Layers, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array({"conv1": bvlc["conv1"]}, dtype=object), allow_pickle=True)
-    assert set(read_bvlc(tmp_path / "x.npy")) == {"conv1/kernel", "conv1/bias"}
+    assert set(read_bvlc(tmp_path / "x.npy", MOST)) == {"conv1/kernel", "conv1/bias"}
 
 
 class Attack:
@@ -84,7 +85,7 @@ def test_a_pickled_attack_is_refused_and_not_run(
 ) -> None:
     np.save(tmp_path / "x.npy", np.array({"conv1": Attack()}, dtype=object), allow_pickle=True)
     with pytest.raises(RunError, match="wants to import builtins.print: refused"):
-        read_bvlc(tmp_path / "x.npy")
+        read_bvlc(tmp_path / "x.npy", MOST)
     assert capsys.readouterr().out == ""
 
 
@@ -96,7 +97,7 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes
     else:
         path.write_bytes(content)
     with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy"):
-        read_bvlc(path)
+        read_bvlc(path, MOST)
 
 
 class ForgedType:
@@ -118,7 +119,7 @@ def test_a_forged_type_never_reaches_numpy(tmp_path: Path) -> None:
     layers = {"conv1": [ForgedArray(), ForgedArray()]}
     np.save(tmp_path / "x.npy", np.array(layers, dtype=object), allow_pickle=True)
     with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy .*an array of"):
-        read_bvlc(tmp_path / "x.npy")
+        read_bvlc(tmp_path / "x.npy", MOST)
 
 
 def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
@@ -126,4 +127,4 @@ def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
     layers = np.array({"conv1": [kernel, kernel]}, dtype=object)
     np.save(tmp_path / "x.npy", layers, allow_pickle=True)
     with pytest.raises(RunError, match="can't be read as bvlc_alexnet.npy"):
-        read_bvlc(tmp_path / "x.npy")
+        read_bvlc(tmp_path / "x.npy", MOST)

@@ -12,6 +12,7 @@ from tfmodels.models.weights.keras_files import read_keras
 from tfmodels.models.weights.setting import named_weights
 
 FILES = ["x.weights.h5", "x.keras"]
+MOST = 2**28  # bytes that weights may take
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_networks_own_file_gives_every_weight_back(
 ) -> None:
     saved = trained(randomized(build(network, 32)))
     save(saved, tmp_path / file)
-    arrays = read_keras(tmp_path / file, build(network, 40))
+    arrays = read_keras(tmp_path / file, build(network, 40), MOST)
     assert len(arrays) == len(saved.weights)
     # By place: Keras counts the layers that it names itself.
     for array, expected in zip(arrays.values(), named_weights(saved).values(), strict=True):
@@ -70,10 +71,10 @@ def test_reading_leaves_the_model_as_it_was(tmp_path: Path, tf_test: Any) -> Non
     model = trained(catalog.build("vgg", (8, 8, 3), 3, 8))
     model.optimizer.iterations.assign(2)
     before = [np.array(variable) for variable in model.variables]
-    read_keras(path, model)
+    read_keras(path, model, MOST)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(OSError, match="truncated"):
-        read_keras(path, model)
+        read_keras(path, model, MOST)
     for variable, value in zip(model.variables, before, strict=True):
         tf_test.assertAllEqual(variable, value)
     assert int(model.optimizer.iterations) == 2
@@ -96,7 +97,7 @@ def test_keras_applications_own_file_without_a_classifier(
 ) -> None:
     save(application, tmp_path / file)
     model = build("mobilenetv2", 40)
-    arrays = read_keras(tmp_path / file, model)
+    arrays = read_keras(tmp_path / file, model, MOST)
     assert set(arrays) == set(named_weights(model)) - {"logits/kernel", "logits/bias"}
     for name, value in named_weights(application).items():
         tf_test.assertAllEqual(arrays[name], value)
@@ -105,5 +106,5 @@ def test_keras_applications_own_file_without_a_classifier(
 def test_a_classifier_for_other_classes_is_not_read(tmp_path: Path) -> None:
     catalog.build("vgg", (8, 8, 3), 5, 8).save_weights(tmp_path / "x.weights.h5")
     model = catalog.build("vgg", (8, 8, 3), 3, 8)
-    arrays = read_keras(tmp_path / "x.weights.h5", model)
+    arrays = read_keras(tmp_path / "x.weights.h5", model, MOST)
     assert set(named_weights(model)) - set(arrays) == {"logits/kernel", "logits/bias"}

@@ -1,6 +1,7 @@
 import contextlib
 import functools
 import hashlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.hostile import HOSTILE, peak_growth, ran
 from tfmodels.download import cache_dir
 from tfmodels.errors import RunError, UsageError
 from tfmodels.models import catalog
 from tfmodels.models.weights import alexnet
+from tfmodels.models.weights.limits import largest_size
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.models.weights.setting import named_weights
 
@@ -290,25 +293,119 @@ def test_objects_in_an_npz_are_refused(built: Callable[..., keras.Model], tmp_pa
         load_weights(built("alexnet", 63), "alexnet", str(tmp_path / "x.npz"))
 
 
-def test_a_file_that_would_fill_the_memory_is_refused(
-    built: Callable[..., keras.Model], tmp_path: Path
-) -> None:
-    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(10**7))
-    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
-        file.create_dataset("layers/conv2d/vars/0", (10**4, 10**4), "f4", compression="gzip")
-    for name, network in (("x.npz", "alexnet"), ("x.weights.h5", "vgg")):
-        with pytest.raises(RunError, match=r"it would expand to \d+0,000,\d+ bytes"):
-            load_weights(built(network, 67), network, str(tmp_path / name))
+FORMATS = {"npz": "alexnet", "pth": "alexnet", "safetensors": "alexnet", "npy": "alexnet-bvlc"}
+FORMATS |= {"h5": "vgg", "keras": "vgg"}
+ENDINGS = {"h5": "weights.h5"}
+KINDS = [
+    (kind, ending)
+    for ending in FORMATS
+    for kind in HOSTILE
+    if kind.startswith((ending, "zip" if ending in ("npz", "pth", "keras") else ending))
+]
 
 
-def test_a_link_to_another_file_is_not_followed(
+@pytest.mark.parametrize(("kind", "ending"), KINDS)
+def test_a_hostile_file_is_refused_by_name_within_the_memory_of_the_network(
+    built: Callable[..., keras.Model], tmp_path: Path, kind: str, ending: str
+) -> None:
+    path = tmp_path / f"x.{ENDINGS.get(ending, ending)}"
+    HOSTILE[kind](path)
+    network = FORMATS[ending]
+    model = built(network, 67)
+
+    def load() -> None:
+        """Refuse the file in one line."""
+        with pytest.raises(RunError, match=rf"{path}\b") as caught:
+            load_weights(model, network, str(path))
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500
+
+    assert peak_growth(load) < largest_size(model) + 2**24
+    assert not ran(path).exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "unix_socket"])
+@pytest.mark.parametrize("ending", FORMATS)
+def test_what_is_not_a_file_is_refused_at_once(
+    built: Callable[..., keras.Model], tmp_path: Path, kind: str, ending: str
+) -> None:
+    path = tmp_path / f"x.{ENDINGS.get(ending, ending)}"
+    HOSTILE[kind](path)
+    with pytest.raises(RunError, match=f"{path} is not a regular file"):
+        load_weights(built(FORMATS[ending], 67), FORMATS[ending], str(path))
+
+
+VALUES: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+    "nan": (lambda kernel: np.full_like(kernel, np.nan), "aren't finite"),
+    "huge": (lambda kernel: np.full(kernel.shape, 1e300), "aren't finite"),
+    "complex": (lambda kernel: kernel.astype("complex64"), "holds complex64: weights must be"),
+    "integers": (
+        lambda kernel: np.zeros(kernel.shape, "int32"),
+        "holds int32: weights must be one of",
+    ),
+    "bytes": (lambda kernel: kernel.astype("S8"), "holds .S8: weights must be"),
+    "fields": (lambda kernel: np.zeros(kernel.shape, [("a", "f4")]), r"holds \[\('a'"),
+    "one number": (lambda kernel: np.float32(1), "no match for: block1_conv1/kernel"),
+    "compressed": (None, "is compressed: save the weights again"),  # type: ignore[dict-item]
+}
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("ending", ["weights.h5", "keras"])
+def test_only_finite_floats_become_weights_of_keras(
+    built: Callable[..., keras.Model], tmp_path: Path, ending: str, value: str
+) -> None:
+    path, model = tmp_path / f"x.{ending}", built("vgg", 8)
+    make, message = VALUES[value]
+    model.save_weights(tmp_path / "x.weights.h5")
+    with h5py.File(tmp_path / "x.weights.h5", "r+") as file:
+        kernel = file["layers/conv2d/vars/0"][()]
+        del file["layers/conv2d/vars/0"]
+        if value == "compressed":
+            file.create_dataset("layers/conv2d/vars/0", data=kernel, compression="gzip")
+        else:
+            file["layers/conv2d/vars/0"] = make(kernel)
+    if ending == "keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "x.weights.h5", "model.weights.h5")
+    where = "" if value == "one number" else "layers/conv2d/vars/0 "
+    with pytest.raises(RunError, match=f"{path}.*{where}.*{message}"):
+        load_weights(model, "vgg", str(path))
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "pth"])
+@pytest.mark.parametrize("value", [np.nan, np.int64(1), 0.5])
+def test_only_finite_floats_become_weights_of_alexnet(
+    built: Callable[..., keras.Model], state: State, tmp_path: Path, ending: str, value: Any
+) -> None:
+    path, name = tmp_path / f"x.{ending}", "features.0.weight"
+    wrong = np.array(0.5) if value == 0.5 else np.full(state[name].shape, value)  # in 0 dimensions
+    arrays = state | {name: wrong}
+    if ending == "npz":
+        np.savez(path, allow_pickle=False, **arrays)
+    elif ending == "safetensors":
+        safetensors.numpy.save_file(arrays, path)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save({key: torch.from_numpy(array) for key, array in arrays.items()}, path)
+    fault = "of another shape: conv1/kernel" if value == 0.5 else "not finite.*: conv1/kernel"
+    with pytest.raises(RunError, match=f"{path} doesn't fit .*{fault}"):
+        load_weights(built("alexnet", 63), "alexnet", str(path))
+
+
+def test_links_and_an_optimizers_state_are_told_apart(
     built: Callable[..., keras.Model], tmp_path: Path
 ) -> None:
-    built("vgg", 8).save_weights(tmp_path / "good.weights.h5")
-    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
-        file["layers"] = h5py.ExternalLink(str(tmp_path / "good.weights.h5"), "/layers")
-    with pytest.raises(RunError, match="can't be read .*Not allowed: H5 file with ExternalLink"):
-        load_weights(built("vgg", 8), "vgg", str(tmp_path / "x.weights.h5"))
+    """What isn't read may be large, and a weight may not lie in it."""
+    path, model = tmp_path / "x.weights.h5", built("vgg", 8)
+    model.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("optimizer/vars/0", (2**30,), "f4")
+    load_weights(model, "vgg", str(path))
+    with h5py.File(path, "r+") as file:
+        file["layers/conv2d/vars/2"] = file["optimizer/vars/0"]
+    with pytest.raises(RunError, match="claims to hold more than"):
+        load_weights(model, "vgg", str(path))
 
 
 @pytest.mark.parametrize(

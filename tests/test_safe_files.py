@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any, TypedDict
@@ -8,14 +9,17 @@ from typing import Any, TypedDict
 import numpy as np
 import pytest
 
+from tests.hostile import HOSTILE, peak_growth, ran
 from tfmodels.errors import RunError
 from tfmodels.safe_files import (
     PART,
     checksum,
     new_file,
     open_file,
+    open_zip,
     read_arrays,
     read_json,
+    read_member,
     write_arrays,
     write_json,
     write_text,
@@ -135,3 +139,51 @@ def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     claim = {"descr": "|O", "fortran_order": False, "shape": (1,)}
     with pytest.raises(RunError, match="holds objects"):
         read_arrays(forged(tmp_path / "objects.npz", claim, content), most=1000)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in HOSTILE if kind.startswith(("npz", "zip")) and kind != "npz_text"]
+)
+def test_hostile_archives_are_refused_within_their_memory(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.npz"
+    HOSTILE[kind](path)
+
+    def read() -> None:
+        """Refuse the archive in one line."""
+        with pytest.raises(RunError, match=f"{path} can't be read") as caught:
+            read_arrays(path, most=2**20)
+        assert str(caught.value).isprintable()
+
+    assert peak_growth(read) < 2**24
+    assert not ran(path).exists()
+
+
+def test_a_member_is_read_up_to_its_size(tmp_path: Path) -> None:
+    """A directory can say that a member is small, whatever it becomes."""
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(2**27))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(struct.pack("<I", 2**27), struct.pack("<I", 100)))
+
+    def read() -> None:
+        """Find that it isn't what the directory says."""
+        with open_file(path) as file, open_zip(file) as archive:
+            for most in (99, 100, 2**30):
+                with pytest.raises(zipfile.BadZipFile):
+                    read_member(archive, "a", most)
+
+    assert peak_growth(read) < 2**24
+    path.write_bytes(content)
+    with open_file(path) as file, open_zip(file) as archive:
+        with pytest.raises(ValueError, match="'a' has more than 1,000 bytes"):
+            read_member(archive, "a", 1000)
+        with pytest.raises(ValueError, match="the archive has more than 10 bytes"):
+            open_zip(file, directory=10)
+
+
+def test_folders_and_sockets_are_no_files(tmp_path: Path) -> None:
+    HOSTILE["unix_socket"](tmp_path / "socket")
+    for path in (tmp_path, tmp_path / "socket"):
+        with pytest.raises(RunError, match="is not a regular file"):
+            open_file(path)

@@ -202,7 +202,7 @@ def read_arrays(
 
     try:
         with open_file(path) as file:
-            with zipfile.ZipFile(file) as archive:
+            with open_zip(file) as archive:
                 members = [
                     member
                     for member in archive.infolist()

@@ -1,8 +1,10 @@
 """AlexNet's weights from other frameworks, converted to Keras' layouts."""
 
-import pickle
+import mmap
+import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import keras
 import numpy as np
@@ -11,6 +13,11 @@ import safetensors.numpy
 from tfmodels.download import cache_dir, download
 from tfmodels.errors import RunError
 from tfmodels.models.weights import torch_checkpoint
+from tfmodels.models.weights.limits import Allowance, fault, largest_size
+from tfmodels.models.weights.pickles import unpickle
+from tfmodels.safe_files import open_file, read_arrays
+
+LARGEST_HEADER = 2**20  # bytes of names and shapes in a file; AlexNet's have under 2,000
 
 TORCHVISION_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 TORCHVISION_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
@@ -34,7 +41,7 @@ BVLC_LAYERS = {f"conv{i}": f"conv{i}" for i in range(1, 6)} | {
 }
 
 
-def torchvision_weights(_: keras.Model) -> dict[str, np.ndarray]:
+def torchvision_weights(model: keras.Model) -> dict[str, np.ndarray]:
     """Return the weights of torchvision's AlexNet for ImageNet's 1,000 classes.
 
     The checkpoint is downloaded once, kept in the project's cache folder and verified each time.
@@ -45,23 +52,28 @@ def torchvision_weights(_: keras.Model) -> dict[str, np.ndarray]:
     """
     path = cache_dir() / "weights" / TORCHVISION_URL.rsplit("/", 1)[-1]
     download(TORCHVISION_URL, path, TORCHVISION_SHA256)
-    return read_checkpoint(path)
+    return read_checkpoint(path, largest_size(model))
 
 
-def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read a `.pth` file of torchvision's AlexNet."""
-    return from_torchvision(torch_checkpoint.read_checkpoint(path))
+def read_checkpoint(path: Path, most: int) -> dict[str, np.ndarray]:
+    """Read a `.pth` file of torchvision's AlexNet, whose tensors may take `most` bytes."""
+    return from_torchvision(torch_checkpoint.read_checkpoint(path, most))
 
 
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Read a `.safetensors` file, with torchvision's names or ours."""
+def read_safetensors(path: Path, most: int) -> dict[str, np.ndarray]:
+    """Read a `.safetensors` file of at most `most` bytes, with torchvision's names or ours."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        header = int.from_bytes(file.read(8), "little")
+    if header > LARGEST_HEADER:
+        raise ValueError(f"a header of {header:,} bytes")
+    Allowance(path, most).take(size - header)
     return from_torchvision(safetensors.numpy.load_file(path))
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read an `.npz` file, with torchvision's names or ours."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return from_torchvision(dict(arrays))
+def read_npz(path: Path, most: int) -> dict[str, np.ndarray]:
+    """Read an `.npz` file of at most `most` bytes, with torchvision's names or ours."""
+    return from_torchvision(read_arrays(path, most))
 
 
 def from_torchvision(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -86,56 +98,66 @@ def from_torchvision(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays | state
 
 
-def read_bvlc(path: Path) -> dict[str, np.ndarray]:
+def read_bvlc(path: Path, most: int) -> dict[str, np.ndarray]:
     """Read `bvlc_alexnet.npy`, Caffe's reference AlexNet as it is commonly distributed.
 
     A pickled dictionary of layer -> [kernel, bias], kernels (height, width, in, out). Its first
     kernel is for BGR images and is converted to RGB here. Only what makes up arrays of numbers
     is unpickled.
 
+    Args:
+        path: of the file.
+        most: bytes that its weights may take.
+
     Raises:
-        RunError: the file is missing, damaged, something else, or imports anything more.
+        RunError: the file is missing, damaged, too large, something else, or imports anything
+            more.
     """
     try:
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            np.lib.format.read_array_header_1_0(file)
-            layers = _ArrayUnpickler(file, encoding="latin1").load().item()
-        arrays = {}
+        with (
+            open_file(path) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            Allowance(path, most).take(len(content) - LARGEST_HEADER)
+            np.lib.format.read_magic(content)
+            np.lib.format.read_array_header_1_0(content)
+            layers = _unpickle_arrays(path, cast(IO[bytes], content), Allowance(path, most))
+        arrays, allowance = {}, Allowance(path, most)
         for theirs, ours in BVLC_LAYERS.items():
             if theirs in layers:
                 kernel, bias = layers[theirs]
-                arrays[f"{ours}/kernel"], arrays[f"{ours}/bias"] = kernel.array(), bias.array()
-        arrays["conv1/kernel"] = arrays["conv1/kernel"][:, :, ::-1]
+                arrays[f"{ours}/kernel"] = kernel.array(allowance)
+                arrays[f"{ours}/bias"] = bias.array(allowance)
+        if arrays["conv1/kernel"].ndim == 4:
+            arrays["conv1/kernel"] = arrays["conv1/kernel"][:, :, ::-1]
     except RunError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise RunError(
-            f"{path} can't be read as bvlc_alexnet.npy ({type(error).__name__}: {error}): "
-            "is it complete?"
+            f"{path} can't be read as bvlc_alexnet.npy ({fault(error)}): is it complete?"
         ) from error
     return arrays
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles dictionaries of arrays into stand-ins for NumPy's classes.
+def _unpickle_arrays(path: Path, file: IO[bytes], allowance: Allowance) -> Any:
+    """Return the object of a pickled array of one, its arrays as stand-ins for NumPy's.
 
     NumPy's own would trust the file: a forged state of a dtype can crash the process.
     """
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for what NumPy's arrays need, and nothing else."""
-        module = module.replace("numpy._core", "numpy.core")
-        stand_ins: dict[tuple[str, str], Any] = {
-            ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
-            ("numpy", "ndarray"): _Array,
-            ("numpy", "dtype"): _Dtype,
-            # How Python 3 writes bytes in protocol 2.
-            ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
-        }
-        if (module, name) not in stand_ins:
-            raise RunError(f"the file wants to import {module}.{name}: refused")
-        return stand_ins[module, name]
+    def encode(text: str, _: str) -> bytes:
+        """Return the bytes that Python 3 wrote as text, which a pickle can ask for many times."""
+        allowance.take(len(text))
+        return text.encode("latin1")
+
+    names: dict[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): encode,
+    }
+    for core in ("numpy.core", "numpy._core"):
+        names[f"{core}.multiarray", "_reconstruct"] = lambda *_: _Array()
+    return unpickle(path, file, names, encoding="latin1").item()
 
 
 class _Dtype:
@@ -155,11 +177,12 @@ class _Array:
         (item,) = self.content
         return item
 
-    def array(self) -> np.ndarray:
+    def array(self, allowance: Allowance) -> np.ndarray:
         """Return the array of numbers."""
-        dtype = np.dtype(self.dtype.order + self.dtype.code)
-        if dtype.kind not in "fiu":
-            raise ValueError(f"an array of {dtype}")
+        code = f"{self.dtype.order}{self.dtype.code}"
+        if not re.fullmatch("[<>=|][biufc][0-9]{1,2}", code):
+            raise ValueError(f"an array of {code!r}")
         content = self.content  # a string where Python 2 wrote the file
+        allowance.take(len(content))
         raw = content.encode("latin1") if isinstance(content, str) else content
-        return np.frombuffer(raw, dtype).reshape(self.shape, order="F" if self.fortran else "C")
+        return np.frombuffer(raw, code).reshape(self.shape, order="F" if self.fortran else "C")

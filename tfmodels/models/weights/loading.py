@@ -1,10 +1,8 @@
 """Start a network from weights: ImageNet's by download, or a file in a format of the catalogue."""
 
 import pkgutil
-import zipfile
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 
@@ -12,9 +10,9 @@ from tfmodels.config import KERAS_FILES
 from tfmodels.errors import RunError, UsageError
 from tfmodels.models.catalog import NETWORKS
 from tfmodels.models.weights.keras_files import read_keras
+from tfmodels.models.weights.limits import fault, largest_size
 from tfmodels.models.weights.setting import set_weights
-
-LARGEST_EXPANSION = 100  # of a compressed file; trained weights don't compress to 1/2
+from tfmodels.safe_files import open_file
 
 
 def load_weights(model: keras.Model, network: str, source: str) -> None:
@@ -30,7 +28,8 @@ def load_weights(model: keras.Model, network: str, source: str) -> None:
 
     Raises:
         UsageError: there is no download for the network, or it can't read files of that ending.
-        RunError: the weights can't be downloaded or read, or don't fit. None is set then.
+        RunError: the weights can't be downloaded or read, don't fit, or claim more than twice the
+            memory that the network needs. None is set then.
     """
     if source == "imagenet":
         set_weights(model, _download(model, network), f"`weights={source}`")
@@ -46,7 +45,7 @@ def _download(model: keras.Model, network: str) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = pkgutil.resolve_name(reader)(model)
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise RunError(
-            f"the ImageNet weights of {network} could not be downloaded ({_one_line(error)}): "
+            f"the ImageNet weights of {network} could not be downloaded ({fault(error)}): "
             "connect to the network, or name a file with `weights`; delete a partial file in "
             "~/.keras/models"
         ) from error
@@ -60,29 +59,13 @@ def _read(model: keras.Model, network: str, path: Path) -> dict[str, np.ndarray]
         listed = ", ".join((*KERAS_FILES, *formats))
         raise UsageError(f"`weights` is {path}: a file for {network} must end in one of {listed}")
     try:
-        _check_expansion(path)
+        open_file(path).close()  # nothing else is opened by its name
+        most = largest_size(model)
         if endings[0] in KERAS_FILES:
-            return read_keras(path, model)
-        arrays: dict[str, np.ndarray] = pkgutil.resolve_name(formats[endings[0]])(path)
+            return read_keras(path, model, most)
+        arrays: dict[str, np.ndarray] = pkgutil.resolve_name(formats[endings[0]])(path, most)
     except RunError:
         raise
     except Exception as error:  # a damaged file can raise anything
-        raise RunError(f"{path} can't be read ({_one_line(error)}): is it complete?") from error
+        raise RunError(f"{path} can't be read ({fault(error)}): is it complete?") from error
     return arrays
-
-
-def _check_expansion(path: Path) -> None:
-    """Refuse a file that claims to hold far more than its size, and would fill the memory."""
-    sizes = [0]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            sizes += [item.file_size for item in archive.infolist()]
-    elif h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
-    if sum(sizes) > LARGEST_EXPANSION * path.stat().st_size:
-        raise RunError(f"{path} can't be read: it would expand to {sum(sizes):,} bytes")
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfmodels.errors import RunError, first_names
 from tfmodels.models.parts import BOUNDARY
+from tfmodels.models.weights.limits import printable
 
 CLASSIFIER = {"logits/kernel", "logits/bias"}
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -38,11 +39,11 @@ def set_weights(model: keras.Model, arrays: Mapping[str, np.ndarray], source: Pa
         "of another shape": {
             f"{name} {arrays[name].shape} for {tuple(variables[name].shape)}" for name in misshapen
         },
-        "not finite float32 numbers": {name for name in present if not _is_finite(arrays[name])},
+        "not finite float32 numbers": {name for name in present if not is_finite(arrays[name])},
     }
     if any(problems.values()):
         listed = "; ".join(
-            f"{what}: {first_names(sorted(names), most=8)}"
+            f"{what}: {first_names([printable(name) for name in sorted(names)], most=8)}"
             for what, names in problems.items()
             if names
         )
@@ -70,7 +71,8 @@ def _skipped(
     return set() if present and fits else CLASSIFIER
 
 
-def _is_finite(array: np.ndarray) -> bool:
+def is_finite(array: np.ndarray) -> bool:
+    """Return whether an array holds numbers that are finite as float32."""
     if array.dtype.name not in FLOATS:
         return False
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite
