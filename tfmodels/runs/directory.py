@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfmodels.errors import RunError, UsageError, first_names
-from tfmodels.runs.lock import MARKER, locked
+from tfmodels.runs.lock import MARKER, check_held, locked
 from tfmodels.runs.manifest import MANIFEST, write_manifest
 from tfmodels.safe_files import PART, flush_folder, write_text
 
@@ -159,7 +159,8 @@ def new_run(
                 without = " without `overwrite`" if overwrite else ""
                 error.add_note(f"the same command{without} continues the run in {work}")
             else:
-                with contextlib.suppress(OSError, UsageError):  # the first error matters more
+                with contextlib.suppress(OSError, RunError):  # the first error matters more
+                    check_held(work)
                     _remove(work)
             raise
 
@@ -172,6 +173,7 @@ def _begin(work: Path) -> None:
 
 
 def _finish(work: Path, path: Path, replaces: bool, files: Sequence[str]) -> None:
+    check_held(work)
     missing = [file for file in files if not (work / file).is_file()]
     if missing:
         raise RunError(f"the run lacks {', '.join(missing)}")
