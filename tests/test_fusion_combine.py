@@ -19,6 +19,7 @@ from tfmodels.fusion.rules import METHODS, fit_temperature, fuse_held_out, fuse_
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import RESULTS, is_complete
 from tfmodels.runs.manifest import write_manifest
+from tfmodels.runs.predictions import save_images
 from tfmodels.safe_files import read_json
 
 MakeRun = Callable[..., Path]
@@ -63,6 +64,28 @@ def test_the_images_of_its_mistakes_come_from_its_members(members: Members, tmp_
     sources = [run.images("mistakes.npz") for run in members.runs]
     for name, image in images.items():
         assert any((image == source[name]).all() for source in sources if name in source)
+
+
+def test_members_may_have_read_the_images_in_several_sizes(
+    members: Members, tmp_path: Path
+) -> None:
+    second = members.runs[1]
+    ids, images = zip(*second.images("mistakes.npz").items(), strict=True)
+    enlarged = [image.repeat(2, axis=0).repeat(3, axis=1) for image in images]
+    save_images(second.path / "mistakes.npz", np.array(ids), enlarged)
+    shape = (8, 12, 3)
+    change_json(
+        second.path / "config.json", dataset={**second.config["dataset"], "image_shape": shape}
+    )
+    write_manifest(second.path)
+    paths = [run.path for run in members.runs]
+    for number, runs in enumerate((paths, paths[::-1])):
+        run_fusion(load_members(runs), "sum", False, tmp_path / str(number))
+        fused = open_run(tmp_path / str(number))
+        found = fused.images("mistakes.npz")
+        assert {image.shape for image in found.values()} == {(4, 4, 3) if number == 0 else shape}
+        for name in found.keys() & set(ids):
+            assert (found[name] == images[ids.index(name)][0, 0]).all()
 
 
 @pytest.mark.parametrize(("method", "calibrate"), itertools.product(METHODS, (False, True)))

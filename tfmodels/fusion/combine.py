@@ -155,7 +155,17 @@ def _save_mistakes(path: Path, members: Members, fused: Predictions) -> None:
         images |= run.images("mistakes.npz")
     wrong = fused.ids[fused.probabilities.argmax(axis=1) != fused.labels].tolist()
     available = [name for name in wrong if name in images]
-    save_images(path, np.array(available, str), [images[name] for name in available])
+    height, width, _ = members.dataset["image_shape"]
+    resized = [_resize(images[name], height, width) for name in available]
+    save_images(path, np.array(available, str), resized)
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return an image in another size; members may have read the same images in several."""
+    rows = np.arange(height) * image.shape[0] // height
+    columns = np.arange(width) * image.shape[1] // width
+    resized: np.ndarray = image[rows][:, columns]
+    return resized
 
 
 def _hint(members: Members, method: str, fused: dict[str, np.ndarray]) -> list[str]:

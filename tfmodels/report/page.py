@@ -138,7 +138,7 @@ def _rows(run: Run, test: dict[str, Any], fusion: FusionComparison | None) -> li
         {
             "key": keys[entry][0],
             "name": keys[entry][1],
-            "test": metrics,
+            "test": test if entry == "fusion" else metrics,
             "interval": fusion["intervals"][entry],
             "oracle_of": digest if entry == "oracle" else None,
         }
@@ -150,11 +150,12 @@ def _add_aliases(rows: dict[str, dict[str, Any]]) -> None:
     """Give each row a short name and the number of its colour; oracles have the colour 0."""
     numbers = itertools.count(1)
     for row in rows.values():
-        if row["oracle_of"]:  # its fusion is in an earlier row
-            row |= {"alias": f"oracle of {rows[row['oracle_of']]['alias']}", "colour": 0}
-        else:
+        if not row["oracle_of"]:
             number = next(numbers)
             row |= {"alias": f"run {number}", "colour": (number - 1) % COLOURS + 1}
+    for row in rows.values():
+        if row["oracle_of"]:
+            row |= {"alias": f"oracle of {rows[row['oracle_of']]['alias']}", "colour": 0}
 
 
 def _matrix(counts: list[list[int]], class_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -195,7 +196,8 @@ def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the mistakes of highest confidence, in descending order."""
-    images = run.images("mistakes.npz")
+    # A run that was interrupted before it wrote them may have predictions already.
+    images = run.images("mistakes.npz") if run.checksums or run.has("mistakes.npz") else {}
     predicted, confidence = test.probabilities.argmax(axis=1), test.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != test.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]

@@ -1,6 +1,7 @@
 """What a run directory holds, read with its claims checked."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -101,6 +102,15 @@ class Metrics(TypedDict):
     expected_calibration_error: float
 
 
+class Intervals(TypedDict):
+    """95 % intervals of the study's metrics, fractions."""
+
+    mean_class_accuracy: tuple[float, float]
+    f1: tuple[float, float]
+    precision: tuple[float, float]
+    recall: tuple[float, float]
+
+
 class Difference(TypedDict):
     """How a fusion differs from its rival."""
 
@@ -120,7 +130,7 @@ class FusionComparison(TypedDict):
     """Content of fusion.json, as of `fusion.comparison.compare`."""
 
     metrics: dict[str, Metrics]
-    intervals: dict[str, dict[str, tuple[float, float]]]
+    intervals: dict[str, Intervals]
     rival: str
     differences: dict[str, Difference]
 
@@ -187,14 +197,30 @@ class Run:
         Raises:
             RunError: they are missing or damaged.
         """
-        dataset = self.config["dataset"]
-        size = int(np.prod(dataset["image_shape"], dtype=object))
-        most = 2 * dataset["splits"].get("test", 0) * (size + 4 * LONGEST_ID) + 1000
-        return load_images(self.file(name), most)
+        shape, path = self.config["dataset"]["image_shape"], self.file(name)
+        size = int(np.prod(shape, dtype=object)) + 4 * LONGEST_ID
+        images = load_images(path, 2 * self.config["dataset"]["splits"]["test"] * size + 1000)
+        if any(image.shape != shape for image in images.values()):
+            raise RunError(f"{path} holds images of another shape than {shape}: train again")
+        return images
 
     def comparison(self) -> FusionComparison:
-        """Return how a fusion compares with its members."""
-        return read_json(self.file("fusion.json"), FusionComparison)
+        """Return how a fusion compares with its members.
+
+        Raises:
+            RunError: fusion.json is missing, damaged, or of other members than the run's.
+        """
+        path = self.file("fusion.json")
+        comparison = read_json(path, FusionComparison)
+        members = {member["name"] for member in self.config.get("members", [])}
+        entries = members | {"fusion", "oracle"}
+        if (
+            not comparison["metrics"].keys() == comparison["intervals"].keys() == entries
+            or comparison["differences"].keys() != {"fusion"}
+            or comparison["rival"] not in members
+        ):
+            raise RunError(f"{path} is of other members than the run's config.json: fuse again")
+        return comparison
 
 
 def open_run(path: Path) -> Run:
@@ -232,7 +258,20 @@ def _hint(path: Path) -> str:
 
 def _read_config(path: Path) -> RunConfig:
     config = read_json(path, RunConfig)
-    dataset = config["dataset"]
-    if min(*dataset["splits"].values(), *dataset["image_shape"], 0) < 0:
-        raise RunError(f"{path} can't be read (a number of images or pixels is negative)")
+    fault = next(_faults(config), None)
+    if fault:
+        raise RunError(f"{path} can't be used: {fault}; train again")
     return config
+
+
+def _faults(config: RunConfig) -> Iterator[str]:
+    """Yield what is wrong with a config.json beyond types, in words."""
+    dataset, settings = config["dataset"], config["settings"]
+    if min(dataset["splits"].values(), default=0) < 0 or "test" not in dataset["splits"]:
+        yield f"the numbers of images are {dataset['splits']}"
+    if min(dataset["image_shape"]) < 1:
+        yield f"images have shape {dataset['image_shape']}"
+    if not config["command"]:
+        yield "the command is empty"
+    if "members" in config and not isinstance(settings.get("method"), str):
+        yield "the method of the fusion is missing"

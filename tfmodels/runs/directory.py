@@ -141,7 +141,7 @@ def new_run(
 
     Raises:
         UsageError: see `check_free` and `locked`.
-        RunError: one of the files is missing.
+        RunError: one of the files is missing, or another process took the run over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):

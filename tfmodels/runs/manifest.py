@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
 from tfmodels.errors import RunError
@@ -29,9 +29,14 @@ def read_manifest(run: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of a run by its path.
 
     Raises:
-        RunError: the manifest is missing or damaged.
+        RunError: the manifest is missing or damaged, or names a file elsewhere.
     """
-    return read_json(run / MANIFEST, Manifest)["files"]
+    files = read_json(run / MANIFEST, Manifest)["files"]
+    for name in files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or name != path.as_posix():
+            raise RunError(f"{run / MANIFEST} can't be used: it names {name!r}; train again")
+    return files
 
 
 def update_manifest(run: Path, name: str) -> None:
