@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.hostile import DAMAGES as KINDS
+from tests.hostile import HOSTILE, damage, peak_growth
 from tfmodels.data import files
 from tfmodels.data.files import FileImages, check_files, read_image
 from tfmodels.errors import RunError
@@ -206,3 +210,67 @@ def test_the_result_of_a_check_is_kept_by_its_key(
     for content in ("{", "[]", '{"size": [1, 2]}', '{"size": 3, "damaged": {}}'):
         (cache / "images" / f"{tmp_path.name}-first.json").write_text(content)
         assert check_files(tmp_path, ["a.png"], "first") == ((1, 1), {})
+
+
+IMAGES = ("png", "tiff", "jpeg", "webp", "gif", "html", "device", "unix_socket")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of tags that it skips
+@pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind.startswith(IMAGES)])
+def test_hostile_images_take_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(files, "LARGEST_HEADER", 2**20)  # which is quicker
+    path = tmp_path / kind
+    HOSTILE[kind](path)
+
+    def read() -> None:
+        """Refuse the image in one line, or read it where only its EXIF is hostile."""
+        if kind == "jpeg_exif":
+            assert read_image(path).size == (8, 8)
+            return
+        with pytest.raises(RunError, match=f"{path}: ") as caught:
+            read_image(path)
+        assert str(caught.value).isprintable()
+
+    assert peak_growth(read) < 2**26
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path) -> None:
+    """Three of them, of 17 million pixels, would take 270 MB each."""
+    Image.new("LA", (4100, 4100)).save(tmp_path / "a.png", compress_level=1)
+    images = FileImages(tmp_path, np.array(["a.png"]), (8, 8))
+    assert peak_growth(lambda: images[np.zeros(3, int)]) < 500e6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_check_that_was_damaged_is_made_again(
+    tmp_path: Path, cache: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / f"images {kind}"
+    root.mkdir()
+    saved(root / "a.png", Image.new("L", (8, 6)))
+    for rng in map(np.random.default_rng, range(5)):
+        assert check_files(root, ["a.png"], "key") == ((6, 8), {})
+        (path,) = (cache / "images").glob(f"images-{kind.replace(' ', '-')}-key.json")
+        capsys.readouterr()
+        other = shutil.copy(path, tmp_path / "other.json")
+        content = json.loads(path.read_text())
+        other.write_text(json.dumps(content | {"size": [1, 1]}))
+        damage(path, kind, rng, other)
+        assert check_files(root, ["a.png"], "key") == ((6, 8), {})
+        said = capsys.readouterr().err.splitlines()
+        assert said[0].startswith(str(path))
+        assert said[0].endswith(": the images are checked again")
+        assert said[1:] == [f"checking 1 images of {root.name}"]
+
+
+def test_a_check_of_other_files_is_not_taken(tmp_path: Path, cache: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    saved(tmp_path / "first" / "a.png", Image.new("L", (8, 6)))
+    saved(tmp_path / "second" / "a.png", Image.new("L", (9, 6)))
+    check_files(tmp_path / "first", ["a.png"], "key")
+    check_files(tmp_path / "second", ["a.png"], "key")
+    shutil.copy(cache / "images" / "first-key.json", cache / "images" / "second-key.json")
+    assert check_files(tmp_path / "second", ["a.png"], "key") == ((6, 9), {})

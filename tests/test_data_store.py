@@ -1,6 +1,8 @@
 import errno
 import os
+import resource
 import shutil
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from tests.hostile import HOSTILE, ran
 from tfmodels.data import store
 from tfmodels.data.store import Examples, Store, open_store
+from tfmodels.errors import RunError
 
 SHAPE = (10, 4, 6, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, SHAPE, dtype=np.uint8)
@@ -103,6 +107,7 @@ def test_any_flipped_byte_is_damage(folder: Path) -> None:
     """NumPy and zipfile raise errors of many kinds, of which some look like the system's."""
     first = opened()
     path = folder / "name-0123456789abcdef"
+    source = store._Source("name", "0123456789abcdef", SHAPE, np.dtype(np.uint8))
     content = (path / "examples.npz").read_bytes()
     damaged = 0
     for place in range(0, len(content), 5):
@@ -110,7 +115,7 @@ def test_any_flipped_byte_is_damage(folder: Path) -> None:
         wrong[place] ^= 0xFF
         (path / "examples.npz").write_bytes(wrong)
         try:
-            result = store._read(path)
+            result = store._read(path, source)
         except store._DamagedError:
             damaged += 1
         else:
@@ -127,7 +132,7 @@ def test_a_file_without_permission_is_not_called_damaged(
     def denied(path: Path) -> None:
         raise PermissionError(errno.EACCES, "permission denied", str(path))
 
-    monkeypatch.setattr(np, "load", denied)
+    monkeypatch.setattr("tfmodels.safe_files.open_file", denied)
     with pytest.raises(PermissionError, match="examples.npz"):
         opened(never)
 
@@ -159,12 +164,94 @@ def test_what_breaks_off_leaves_nothing(folder: Path) -> None:
     assert not [path for path in folder.iterdir() if path.is_dir()]
 
 
-def test_what_a_killed_process_left_is_replaced(folder: Path, tf_test: Any) -> None:
-    left = folder / "name-0123456789abcdef.part"
-    left.mkdir(parents=True)
-    (left / "images").write_bytes(b"half")
+PATH = "name-0123456789abcdef"
+
+
+def test_what_a_killed_process_left_is_deleted(folder: Path) -> None:
+    lefts = {
+        folder / f".part-0123456789abcdef-{PATH}": False,
+        folder / f".part-0123456789abcdef-other-{PATH}": True,  # of another store
+        folder / "mine": True,
+    }
+    for left in lefts:
+        left.mkdir(parents=True)
+        (left / "images").write_bytes(b"half")
+        (left / ".part-0123456789abcdef-examples.npz").write_bytes(b"half")
+    opened()
+    assert {left: left.exists() for left in lefts} == lefts
+
+
+KINDS = ["pipe", "folder", "device", "dangling_link", "unix_socket", "npz_payload", "npz_bomb"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["", "images", "examples.npz"])
+def test_what_takes_the_place_of_a_file_is_replaced(
+    folder: Path, name: str, kind: str, capsys: pytest.CaptureFixture[str], tf_test: Any
+) -> None:
+    opened()
+    capsys.readouterr()
+    path = folder / PATH / name
+    path.unlink() if name else shutil.rmtree(path)
+    HOSTILE[kind](path)
     tf_test.assertAllEqual(opened().images, IMAGES)
-    assert not left.exists()
+    said = capsys.readouterr().err
+    assert said.startswith(f"{folder / PATH} is damaged: the images are decoded again\n")
+    assert len(said.splitlines()) == 2
+    opened(never)
+    assert not ran(path).exists()
+
+
+def test_files_of_another_store_are_not_taken_for_its_own(folder: Path) -> None:
+    """Though their images are the same: the labels of the other are another's."""
+
+    def relabelled() -> Iterator[Examples]:
+        yield Examples(IMAGES, IDS, LABELS[::-1], SPLITS)
+
+    opened()
+    opened(relabelled, key="another")
+    for name in ("examples.npz", "images"):
+        shutil.copy(folder / "name-another" / name, folder / PATH / name)
+    assert opened().labels.tolist() == LABELS.tolist()
+    opened(never)
+    shutil.rmtree(folder / PATH)
+    (folder / PATH).symlink_to("name-another")
+    assert opened().labels.tolist() == LABELS.tolist()
+    assert opened(never, key="another").labels.tolist() == LABELS[::-1].tolist()
+
+
+def test_an_image_file_that_only_claims_its_size_is_not_read(folder: Path) -> None:
+    opened()
+    os.truncate(folder / PATH / "images", 2**40)  # it would be hashed for an hour
+    opened()
+    assert (folder / PATH / "images").stat().st_size == IMAGES.size
+
+
+def test_nothing_of_others_is_deleted(folder: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "images").write_text("mine")
+    folder.mkdir(parents=True)
+    (folder / PATH).symlink_to(notes)
+    left = folder / f".part-0123456789abcdef-{PATH}"
+    left.symlink_to(notes)
+    opened()
+    assert (notes / "images").read_text() == "mine"
+    assert not left.is_symlink()
+    for inside in (Path("notes.txt"), Path("images") / "deeper"):
+        shutil.rmtree(folder / PATH)
+        (folder / PATH / inside).parent.mkdir(parents=True)
+        (folder / PATH / inside).write_text("mine")
+        with pytest.raises((RunError, OSError), match="notes.txt.*move it|not empty.*images"):
+            opened()
+        assert (folder / PATH / inside).read_text() == "mine"
+
+
+def test_long_names_fit_into_a_file_name(folder: Path) -> None:
+    for name in ("ä" * 250, "a/../b" * 40):
+        assert len(open_store(name, "key" * 20, SHAPE, batches).ids) == 10
+        open_store(name, "key" * 20, SHAPE, never)
+    assert all(len(os.fsencode(path.name)) < 150 for path in folder.iterdir())
 
 
 class Usage(NamedTuple):
@@ -183,38 +270,44 @@ def test_a_disk_that_is_too_small_is_found_first(
     assert caught.value.filename == str(folder)
 
 
-def test_a_disk_that_fills_up_is_a_plain_error(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As another program fills it meanwhile: /dev/full takes nothing."""
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full on this system")
+def test_a_disk_that_fills_up_is_a_plain_error(folder: Path) -> None:
+    """As another program fills it meanwhile; here the system limits the size of files."""
+    shape = (2, 2**20, 1, 3)
 
-    part = folder / "name-0123456789abcdef.part"
-    real_mkdir = Path.mkdir
+    def large() -> Iterator[Examples]:
+        yield Examples(np.zeros(shape, np.uint8), IDS[:2], LABELS[:2], SPLITS[:2])
 
-    def mkdir(path: Path, *args: Any, **options: Any) -> None:
-        real_mkdir(path, *args, **options)
-        if path == part:
-            (path / "images").symlink_to("/dev/full")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            open_store("name", "0123456789abcdef", shape, large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(folder)
+    assert not [path for path in folder.iterdir() if path.is_dir()]
 
-    monkeypatch.setattr(Path, "mkdir", mkdir)
-    with pytest.raises(OSError, match="No space left") as caught:
+
+def test_a_cache_folder_that_cannot_be_made_is_named(folder: Path) -> None:
+    folder.parent.write_text("a file")
+    with pytest.raises(OSError, match=str(folder)):
         opened()
-    assert caught.value.errno == errno.ENOSPC
-    assert not part.exists()
 
 
-def test_who_comes_second_waits_for_the_first(folder: Path) -> None:
+def test_who_comes_second_waits_for_the_first(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     decoded = []
 
     def counted() -> Iterator[Examples]:
         decoded.append(1)
+        time.sleep(0.2)
         yield from batches()
 
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: opened(counted), range(4)))
     assert len(decoded) == 1
+    assert "another process prepares name: waiting" in capsys.readouterr().err
     assert len({result.checksum for result in results}) == 1
 
 

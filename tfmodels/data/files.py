@@ -8,28 +8,36 @@ range and are refused.
 """
 
 import dataclasses
+import hashlib
+import io
 import json
-import re
+import math
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypedDict
 
-import filelock
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from tfmodels.download import cache_dir
+from tfmodels.data.store import cache_path, locked
 from tfmodels.errors import RunError
-from tfmodels.safe_files import write_json
+from tfmodels.safe_files import open_file, read_json, write_json
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 GREY16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 BATCH = 500  # files that are checked at a time
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 POOL = ThreadPoolExecutor()  # Pillow decodes without Python's lock
+LARGEST_FILE = 2**28  # bytes; the pixels that Pillow allows have as many
+LARGEST_HEADER = 2**23  # bytes before the pixels
+LARGE = 2**24  # pixels; larger images are decoded one at a time, as each takes up to 1.4 GB
+ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +98,50 @@ def check_files(
     Returns:
         Height and width if all images have the same, and what is wrong with the files that can't
         be read, by name.
+
+    Raises:
+        OSError: the result can't be written.
     """
-    folder = cache_dir() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / re.sub(r"[^\w.-]+", "-", f"{root.name}-{key[:16]}.json")
-    with filelock.FileLock(f"{path}.lock"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return content["size"] and tuple(content["size"]), dict(content["damaged"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            size, damaged = _check_files(root, names)
-            write_json(path, {"size": size, "damaged": damaged})
-            return size, damaged
+    path = cache_path(root.name, key)
+    path = path.with_name(f"{path.name}.json")
+    with locked(path, root.name):
+        if os.path.lexists(path):
+            try:
+                return _kept(path, f"{root} {key}")
+            except RunError as error:
+                print(f"{error}: the images are checked again", file=sys.stderr)
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+        size, damaged = _check_files(root, names)
+        checked: _Checked = {"source": f"{root} {key}", "size": size, "damaged": damaged}
+        write_json(path, {**checked, "seal": _seal(checked)})
+        return size, damaged
+
+
+class _Checked(TypedDict):
+    """What is kept of the check of a folder."""
+
+    source: str
+    size: tuple[int, int] | None
+    damaged: dict[str, str]
+
+
+class _Sealed(_Checked):
+    seal: str  # a hash, which shows if anything was changed
+
+
+def _kept(path: Path, source: str) -> tuple[tuple[int, int] | None, dict[str, str]]:
+    content = read_json(path, _Sealed)
+    checked: _Checked = {
+        "source": source, "size": content["size"], "damaged": content["damaged"]
+    }  # fmt: skip
+    if content["seal"] != _seal(checked):
+        raise RunError(f"{path} isn't as it was written")
+    return checked["size"], checked["damaged"]
+
+
+def _seal(checked: _Checked) -> str:
+    return hashlib.sha256(json.dumps(checked).encode()).hexdigest()
 
 
 def _check_files(root: Path, names: Sequence[str]) -> tuple[tuple[int, int] | None, dict[str, str]]:
@@ -130,9 +170,11 @@ def _check_files(root: Path, names: Sequence[str]) -> tuple[tuple[int, int] | No
 
 
 def _read(path: Path, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
-    if not path.is_file():  # a pipe would be waited for
-        raise RunError(f"{path}: not a regular file")
-    with open(path, "rb") as file:
+    try:
+        raw = open_file(path).detach()
+    except (RunError, FileNotFoundError) as error:
+        raise RunError(f"{path}: not a regular file") from error
+    with _Header(raw) as file:
         try:
             return _decode(file, least)
         except UnidentifiedImageError as error:
@@ -141,17 +183,48 @@ def _read(path: Path, least: tuple[int, int] | None) -> tuple[Image.Image, tuple
             raise RunError(f"{path}: {error or type(error).__name__}") from error
 
 
-def _decode(file: BinaryIO, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+class _Header(io.BufferedReader):
+    """A file of an image, of which little can be read before its size is known.
+
+    Pillow makes objects of what lies before the pixels, such as the place of each strip in a TIFF
+    file, which take sixty times the bytes.
+
+    Attributes:
+        left: bytes that can be read.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw)
+        self.left: float = LARGEST_HEADER
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file."""
+        content = super().read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise ValueError(f"more than {LARGEST_HEADER:,} bytes before its pixels")
+        return content
+
+
+def _decode(file: _Header, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
     """Return the image and its height and width before it was decoded at a smaller size."""
+    size = os.fstat(file.fileno()).st_size
+    if size > LARGEST_FILE:
+        raise ValueError(f"{size:,} bytes, more than {LARGEST_FILE:,}")
+    if file.peek(12)[8:12] == b"WEBP":  # which Pillow reads as a whole
+        file.left = math.inf
     with Image.open(file, formats=FORMATS) as image:
+        file.left = math.inf
         width, height = image.size
         if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
             raise ValueError(f"{width}x{height} pixels, more than {Image.MAX_IMAGE_PIXELS}")
-        if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
-            width, height = height, width
-        if least is not None:
-            image.draft(None, (max(least), max(least)))  # of both, as it may lie on its side
-        return _rgb(ImageOps.exif_transpose(image)), (height, width)
+        with ONE_AT_A_TIME if width * height > LARGE else nullcontext():
+            if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
+                width, height = height, width
+            if least is not None:
+                image.draft(None, (max(least), max(least)))  # of both, as it may lie on its side
+            ImageOps.exif_transpose(image, in_place=True)
+            return _rgb(image), (height, width)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -29,7 +29,7 @@ from tfmodels.data.splits import (
     named_split,
     stratified_split,
 )
-from tfmodels.data.store import Examples, open_store
+from tfmodels.data.store import LONGEST_ID, Examples, open_store
 from tfmodels.errors import RunError, UsageError, first_names
 
 LEAST = 5  # images of a class, so that each split can hold one
@@ -113,10 +113,11 @@ def _find(root: Path, depth: int) -> tuple[list[str], list[str]]:
             f"{root} holds links: {first_names(sorted(links))}; put the files themselves there, "
             "each once"
         )
-    unwritable = [name for name in ids if UNWRITABLE.search(name)]
+    unwritable = [name for name in ids if UNWRITABLE.search(name) or len(name) > LONGEST_ID]
     if unwritable:
         raise UsageError(
-            f"{root} holds {unwritable[0]!r}: rename it, without control characters, in UTF-8"
+            f"{root} holds {unwritable[0]!r}: rename it, without control characters, in UTF-8, in "
+            f"at most {LONGEST_ID} characters"
         )
     if depth == 0 and "train" in classes and not any(TRAIN_IMAGE.match(name) for name in ids):
         raise UsageError(NO_TEST.format(root))  # not a class, but a folder of classes

@@ -2,7 +2,7 @@
 
 The file is mapped to memory, so it takes no memory of the process' own and all runs share it.
 It lies in `cache_dir()/images`, in a folder that is named after the data set and the key of its
-source, and may be deleted at any time: it is decoded again.
+source, and may be deleted at any time: it is decoded again, as it is if it was changed.
 """
 
 import contextlib
@@ -10,11 +10,14 @@ import dataclasses
 import errno
 import hashlib
 import math
+import os
 import re
+import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -22,6 +25,11 @@ from tqdm import tqdm
 
 from tfmodels.data.images import Split
 from tfmodels.download import cache_dir
+from tfmodels.errors import RunError
+from tfmodels.safe_files import PART, open_file, read_arrays, write_arrays
+
+IMAGES, EXAMPLES = "images", "examples.npz"  # the files of a store
+LONGEST_ID = 1000  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +65,32 @@ class Store(Examples):
 
 
 class _DamagedError(Exception):
-    """The file isn't as it was written."""
+    """The store isn't as it was written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """What a store is made from.
+
+    Attributes:
+        name: of the data set.
+        key: a hash of its source.
+        shape: of all images.
+        dtype: of the images.
+    """
+
+    name: str
+    key: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.key} {self.shape} {self.dtype.str}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all images."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def open_store(
@@ -73,78 +106,146 @@ def open_store(
         name: of the data set.
         key: a hash of its source: another key is another file.
         shape: of all images.
-        decode: returns all examples in batches.
+        decode: returns all examples in batches, with ids of at most `LONGEST_ID` characters.
         dtype: of the images.
 
     Raises:
+        RunError: something that isn't ours lies where the store is to be.
         OSError: the file can't be written; the disk is full, for example.
     """
-    folder = cache_dir() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / re.sub(r"[^\w.-]+", "-", f"{name}-{key[:16]}")
+    source = _Source(name, key, shape, np.dtype(dtype))
+    path = cache_path(name, key)
     with contextlib.suppress(FileNotFoundError, _DamagedError):
-        return _read(path)
-    with filelock.FileLock(f"{path}.lock"):  # a second process waits for the first
+        return _read(path, source)
+    with locked(path, name):
         try:
-            return _read(path)
+            return _read(path, source)
         except FileNotFoundError:
             pass
         except _DamagedError:
             print(f"{path} is damaged: the images are decoded again", file=sys.stderr)
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        _check_space(folder, size)
+        _check_space(path.parent, source.size)
         print(f"preparing {name}, once, into {path}", file=sys.stderr)
-        _write(path, name, shape, decode())
-        return _read(path)
+        _write(path, source, decode())
+        try:
+            return _read(path, source)
+        except _DamagedError as error:
+            raise RunError(f"{path} isn't as it was written: is the disk damaged?") from error
 
 
-def _read(path: Path) -> Store:
+def cache_path(name: str, key: str) -> Path:
+    """Return the path for what is kept of a data set, in a folder that is made if it isn't there.
+
+    Raises:
+        OSError: the folder can't be made.
+    """
+    folder = cache_dir() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    # The start of a name: file names have 255 bytes.
+    return folder / (re.sub(r"[^\w.-]+", "-", name)[:50] + f"-{key[:16]}")
+
+
+@contextlib.contextmanager
+def locked(path: Path, name: str) -> Iterator[None]:
+    """Let no other process make what is kept at a path; the system unlocks it if this one ends."""
+    lock = filelock.FileLock(f"{path}.lock")
     try:
-        return _read_examples(path)
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # NumPy and zipfile raise whatever their parsers do
-        raise _DamagedError from error
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"another process prepares {name}: waiting for it", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _read_examples(folder: Path) -> Store:
-    with np.load(folder / "examples.npz") as file:
-        ids, labels, splits = (file[key] for key in ("ids", "labels", "parts"))
-        shape, dtype = tuple(file["shape"].tolist()), file["dtype"].item()
-        recorded = file["sha256"].item()
-    with open(folder / "images", "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != recorded:
+def _read(path: Path, source: _Source) -> Store:
+    """Read a store and check that it is as it was written.
+
+    Raises:
+        FileNotFoundError: it isn't there.
+        _DamagedError: it was changed, or is of another source.
+        PermissionError: it may not be read.
+    """
+    if not os.path.lexists(path):
+        raise FileNotFoundError(path)
+    n = source.shape[0]
+    try:
+        arrays = read_arrays(path / EXAMPLES, n * 4 * (LONGEST_ID + 100) + 2**16)
+        seal = arrays.pop("seal").item()
+        if seal != _seal(arrays) or arrays["source"].item() != str(source):
             raise _DamagedError
-    images = np.asarray(np.memmap(folder / "images", dtype, "r", shape=shape))
+        with open_file(path / IMAGES) as file:
+            if os.fstat(file.fileno()).st_size != source.size:
+                raise _DamagedError
+            recorded = arrays["sha256"].item()
+            if hashlib.file_digest(file, "sha256").hexdigest() != recorded:
+                raise _DamagedError
+            images = np.asarray(np.memmap(file, source.dtype, "r", shape=source.shape))
+    except (RunError, OSError, KeyError, ValueError) as error:
+        if isinstance(error.__cause__ or error, PermissionError):
+            raise error.__cause__ or error from None
+        raise _DamagedError from error
+    ids = arrays["ids"]
     checksum = hashlib.sha256("\n".join([recorded, *ids]).encode()).hexdigest()
-    return Store(images, ids, labels, splits, checksum)
+    return Store(images, ids, arrays["labels"], arrays["parts"], checksum)
 
 
-def _write(path: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    for leftover in (path, part):
-        if leftover.exists():
-            shutil.rmtree(leftover)
+def _seal(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return a hash of all that is known of the images, and of their own."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, source: _Source, batches: Iterator[Examples]) -> None:
+    _discard(path)
+    for left in path.parent.glob(f"{PART}{'[0-9a-f]' * 16}-{path.name}"):  # by a killed process
+        _discard(left)
+    part = path.with_name(f"{PART}{secrets.token_hex(8)}-{path.name}")
     part.mkdir()
     try:
-        _write_examples(part, name, shape, batches)
+        _write_examples(part, source, batches)
         part.rename(path)
+    except OSError as error:
+        error.filename = error.filename or str(path.parent)  # a full disk has none
+        raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _discard(part)
 
 
-def _write_examples(
-    folder: Path, name: str, shape: tuple[int, ...], batches: Iterator[Examples]
-) -> None:
+def _discard(path: Path) -> None:
+    """Delete a store or what has taken its place, but nothing that isn't ours.
+
+    Raises:
+        RunError: it holds something else.
+        OSError: it can't be deleted.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    names = os.listdir(path)
+    foreign = [
+        name for name in names if name not in (IMAGES, EXAMPLES) and not name.startswith(PART)
+    ]
+    if foreign:
+        raise RunError(f"{path} holds {foreign[0]!r}, which isn't ours: move it elsewhere")
+    for inner in (path / name for name in names):
+        inner.rmdir() if inner.is_dir() and not inner.is_symlink() else inner.unlink()
+    path.rmdir()
+
+
+def _write_examples(folder: Path, source: _Source, batches: Iterator[Examples]) -> None:
     digest = hashlib.sha256()
     ids, labels, splits = [], [], []
-    with (
-        # Not written through a map: a full disk would end the process by a signal.
-        open(folder / "images", "wb") as file,
-        tqdm(
-            desc=name, total=shape[0], unit=" images", ncols=79, leave=False, disable=None
-        ) as progress,
-    ):  # fmt: skip
+    progress = tqdm(
+        desc=source.name, total=source.shape[0], unit=" images", ncols=79, leave=False, disable=None
+    )
+    # Not written through a map: a full disk would end the process by a signal.
+    with open(folder / IMAGES, "xb") as file, progress:
         for batch in batches:
             content = np.ascontiguousarray(batch.images).data
             digest.update(content)
@@ -153,15 +254,15 @@ def _write_examples(
             labels.append(batch.labels)
             splits.append(batch.splits)
             progress.update(len(batch.ids))
-    np.savez(
-        folder / "examples.npz",
-        dtype=batch.images.dtype.str,
-        ids=np.concatenate(ids),
-        labels=np.concatenate(labels),
-        parts=np.concatenate(splits),
-        shape=shape,
-        sha256=digest.hexdigest(),
-    )
+    arrays = {
+        "source": np.array(str(source)),
+        "sha256": np.array(digest.hexdigest()),
+        "ids": np.concatenate(ids),
+        "labels": np.concatenate(labels),
+        "parts": np.concatenate(splits),
+    }
+    seal = {"seal": np.array(_seal(arrays))}
+    write_arrays(folder / EXAMPLES, arrays | seal, compress=False)
 
 
 def _check_space(folder: Path, size: int) -> None:
