@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Answers
+from tests.hostile import HOSTILE
 from tfmodels.data import splits
 from tfmodels.data.splits import (
     check_split,
@@ -148,12 +149,36 @@ def test_lists_are_read_with_and_without_a_last_newline(tmp_path: Path) -> None:
     paths = [tmp_path / f"{part}.txt" for part in GOOD]
     for path, names in zip(paths, GOOD.values(), strict=True):
         path.write_text("\n".join(names) + ("\n" if "a1" in names else ""))
-    assert read_lists(paths) == GOOD
+    assert read_lists(paths, CLASSES) == GOOD
     paths[0].write_text("a/one name.jpg\r\n\r\n a/other.jpg \r\n")
-    assert read_lists(paths)["train"] == ["a/one name.jpg", "a/other.jpg"]
-    paths[1].unlink()
-    with pytest.raises(UsageError, match=r"val\.txt can't be read"):
-        read_lists(paths)
+    classes = CLASSES | {"a/one name.jpg": "a", "a/other.jpg": "a"}
+    assert read_lists(paths, classes)["train"] == ["a/one name.jpg", "a/other.jpg"]
+    paths[0].write_text("a1\n\nc9\n")
+    with pytest.raises(UsageError, match=r"train\.txt, line 3: there is no image 'c9'"):
+        read_lists(paths, CLASSES)
+    paths[0].unlink()
+    with pytest.raises(UsageError, match=r"train\.txt can't be read"):
+        read_lists(paths, CLASSES)
+
+
+HOSTILE_LISTS = {
+    "text_binary": "val.txt, line 2: it isn't text in UTF-8",
+    "text_control": r"val.txt, line 1: there is no image '\\x1b\[31mred'",
+    "json_sparse": "val.txt has more than 65,[0-9]+ bytes: it isn't a list of the images",
+} | dict.fromkeys(("pipe", "folder", "device", "unix_socket"), "val.txt is not a regular file")
+
+
+@pytest.mark.parametrize("kind", HOSTILE_LISTS)
+def test_a_list_that_is_something_else_is_named(tmp_path: Path, kind: str) -> None:
+    for part, names in GOOD.items():
+        (tmp_path / f"{part}.txt").write_text("\n".join(names))
+    (tmp_path / "val.txt").rename(tmp_path / "elsewhere")
+    (tmp_path / "val.txt").symlink_to("elsewhere")
+    assert named_split(str(tmp_path), CLASSES, seed=0) == GOOD
+    (tmp_path / "val.txt").unlink()
+    HOSTILE[kind](tmp_path / "val.txt")
+    with pytest.raises(UsageError, match=HOSTILE_LISTS[kind]):
+        named_split(str(tmp_path), CLASSES, seed=0)
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "splits"
@@ -188,6 +213,18 @@ def test_published_lists_are_downloaded_once(published: Answers) -> None:
 def test_published_lists_that_were_changed_are_refused(published: Answers) -> None:
     published["/val-list.txt"] = (200, 5, b"a2\na3")
     with pytest.raises(RunError, match=r"val-list\.txt is not the list that was published"):
+        named_split("spatial", CLASSES, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "dangling_link", "json_sparse", "text_control"])
+def test_published_lists_that_were_replaced_are_named(
+    published: Answers, tmp_path: Path, kind: str
+) -> None:
+    named_split("spatial", CLASSES, seed=0)
+    path = tmp_path / "tfmodels" / "splits" / "val-list.txt"
+    path.unlink()
+    HOSTILE[kind](path)
+    with pytest.raises(RunError, match=f"{path}.*(can't be read|more than|not the list)"):
         named_split("spatial", CLASSES, seed=0)
 
 

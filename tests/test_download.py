@@ -1,10 +1,12 @@
 import hashlib
+import os
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from tests.conftest import Answers
+from tests.hostile import HOSTILE
 from tfmodels.download import cache_dir, download
 from tfmodels.errors import RunError
 
@@ -67,6 +69,24 @@ def test_a_file_that_is_there_is_not_downloaded_again(
     download(f"{url}/file", path, CHECKSUM)
     download(f"{url}/file", path)
     assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "unix_socket"])
+def test_what_is_not_a_file_is_named_and_kept(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file"
+    HOSTILE[kind](path)
+    with pytest.raises(RunError, match=f"{path} is not a regular file"):
+        download("http://127.0.0.1:9/file", path, CHECKSUM)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_nowhere_is_replaced(loopback: tuple[Answers, str], tmp_path: Path) -> None:
+    answers, url = loopback
+    answers["/file"] = (200, len(CONTENT), CONTENT)
+    HOSTILE["dangling_link"](tmp_path / "file")
+    download(f"{url}/file", tmp_path / "file", CHECKSUM)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_refused_connection_is_an_os_error(tmp_path: Path) -> None:

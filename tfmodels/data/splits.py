@@ -8,6 +8,7 @@ that belong together.
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from tfmodels.download import cache_dir, download
 from tfmodels.errors import RunError, UsageError, first_names
+from tfmodels.safe_files import open_file
 
 SPLITS = ("train", "val", "test")
 SHARES = {"train": 0.64, "val": 0.16, "test": 0.2}  # the study's: see `random_split`
@@ -87,9 +89,9 @@ def named_split(scheme: str, classes: Mapping[str, str], seed: int) -> Lists:
     elif scheme.startswith(GROUP):
         splits = group_split(classes, scheme.removeprefix(GROUP), seed)
     elif scheme in PUBLISHED:
-        splits = _published_split(PUBLISHED[scheme])
+        splits = _published_split(PUBLISHED[scheme], classes)
     else:
-        splits = read_lists([Path(scheme) / f"{split}.txt" for split in SPLITS])
+        splits = read_lists([Path(scheme) / f"{split}.txt" for split in SPLITS], classes)
     check_split(splits, classes, f"`split_scheme={scheme}`")
     return splits
 
@@ -107,11 +109,11 @@ def describe_split(scheme: str, seed: int, leaks: bool) -> str:
     }.get(scheme, f"the lists in {scheme}; whether they keep neighbours apart isn't known")
 
 
-def _published_split(published: Published) -> Lists:
+def _published_split(published: Published, classes: Mapping[str, str]) -> Lists:
     folder = cache_dir() / "splits"
     paths = [folder / file for file in published.files]
     for path in paths:
-        if not path.exists():
+        if not os.path.lexists(path):
             try:
                 download(f"{published.url}/{path.name}", path)
             except (OSError, RunError) as error:
@@ -119,12 +121,12 @@ def _published_split(published: Published) -> Lists:
                     f"the list {path.name} could not be downloaded ({error}): connect to the "
                     f"network, or put it into {folder} yourself"
                 ) from error
-    splits = read_lists(paths)
-    for names, path, checksum in zip(splits.values(), paths, published.checksums, strict=True):
+    for path, checksum in zip(paths, published.checksums, strict=True):
+        names = [name for _, name in _lines(path, classes)]
         found = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
         if found != checksum:
             raise RunError(f"{path} is not the list that was published: delete it, and try again")
-    return splits
+    return read_lists(paths, classes)
 
 
 def random_split(names: Sequence[str], seed: int) -> Lists:
@@ -260,17 +262,38 @@ def check_split(splits: Lists, classes: Mapping[str, str], source: str) -> None:
             raise UsageError(f"{source}: {split} has no image of {first_names(sorted(missing))}")
 
 
-def read_lists(paths: Sequence[Path]) -> Lists:
+def read_lists(paths: Sequence[Path], classes: Mapping[str, str]) -> Lists:
     """Return the names of `train`, `val` and `test` that are in files, one a line.
 
     Raises:
-        UsageError: a file can't be read.
+        UsageError: a file can't be read, or names an image that isn't there; the message names the
+            file and the line.
     """
     lists = {}
     for split, path in zip(SPLITS, paths, strict=True):
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} can't be read as a list of names ({error})") from error
-        lists[split] = [line.strip() for line in lines if line.strip()]
+        lines = _lines(path, classes)
+        for number, name in lines:
+            if name not in classes:
+                raise UsageError(f"{path}, line {number}: there is no image {name[:100]!r}")
+        lists[split] = [name for _, name in lines]
     return lists
+
+
+def _lines(path: Path, classes: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Return a list's names with the numbers of their lines."""
+    # All names and ends of lines, and as much again for blanks.
+    most = 2 * sum(len(name.encode()) + 2 for name in classes) + 2**16
+    try:
+        with open_file(path) as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise UsageError(f"{path} has more than {most:,} bytes: it isn't a list of the images")
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}, line {number}: it isn't text in UTF-8") from error
+    except UsageError:
+        raise
+    except (OSError, RunError) as error:
+        raise UsageError(f"{path} can't be read as a list of names ({error})") from error
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
