@@ -80,7 +80,8 @@ def begin_extension(run: Run, work: Path) -> None:
 
 
 def _changed_settings(before: RunConfig, settings: dict[str, Any]) -> Iterator[str]:
-    for key, value in before["settings"].items():
+    for key in before["settings"] | settings:
+        value = before["settings"].get(key)
         if key not in NOT_COMPARED and value != settings.get(key):
             yield f"`{key}={value}`, not {settings.get(key)}"
 
@@ -88,8 +89,16 @@ def _changed_settings(before: RunConfig, settings: dict[str, Any]) -> Iterator[s
 def _changed(before: Any, after: dict[str, Any]) -> Iterator[str]:
     """Yield what differs, each as "what it was, not what it is"."""
     for key, value in json.loads(json.dumps(before or {})).items():
-        if value != after.get(key):
-            yield f"{key.replace('_', ' ')} {str(value)[:60]}, not {str(after.get(key))[:60]}"
+        other = after.get(key)
+        if value != other:
+            yield f"{key.replace('_', ' ')} {_show(value, other)}, not {_show(other, value)}"
+
+
+def _show(value: Any, other: Any) -> str:
+    """Return a value for a message; of class names, those that the other value doesn't have."""
+    if isinstance(value, list) and isinstance(other, list):
+        value = [name for name in value if isinstance(name, str) and name not in other] or value
+    return str(value)[:60]
 
 
 def _refuse(previous: Run, settings: dict[str, Any], changed: list[str]) -> None:
