@@ -1,22 +1,27 @@
 """Check that a run directory is what it says: its files, its metrics, and its predictions."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from tfmodels.config import Config
 from tfmodels.errors import RunError, first_names
 from tfmodels.evaluation import evaluate
 from tfmodels.fusion.combine import fuse
+from tfmodels.fusion.comparison import compare
 from tfmodels.fusion.members import load_members
+from tfmodels.fusion.methods import METHODS
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
 from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
-from tfmodels.runs.contents import Metrics, Run, open_run
+from tfmodels.runs.contents import CONFIG, Metrics, Run, open_run
 from tfmodels.runs.manifest import check_file, list_files
-from tfmodels.safe_files import read_json
+from tfmodels.safe_files import printable, read_json
 
+PREDICTIONS, FUSION, MODEL = "predictions.npz", "fusion.json", "model.keras"
 # Largest differences of probabilities: between machines, and where layers compute in 16 bits.
 TOLERANCE, TOLERANCE_16_BITS = 1e-3, 0.05
 
@@ -69,6 +74,8 @@ def _same(saved: object, computed: object) -> bool:
     if isinstance(computed, dict) and isinstance(saved, dict):
         same_keys = computed.keys() == saved.keys()
         return same_keys and all(_same(saved[key], value) for key, value in computed.items())
+    if isinstance(computed, tuple) and isinstance(saved, tuple):
+        return all(_same(*pair) for pair in zip(saved, computed, strict=True))
     return saved == computed
 
 
@@ -78,33 +85,70 @@ def _check_members(run: Run) -> str:
     for member, digest in zip(config["members"], members.checksums, strict=True):
         if digest != member["sha256"]:
             raise RunError(f"{member['path']} has other predictions than those that were fused")
-    settings = config["settings"]
-    fused, _ = fuse(members, str(settings["method"]), bool(settings["calibrate"]))
-    for split, found in run.predictions().items():
+    method = str(config["settings"]["method"])
+    if method not in METHODS:
+        raise RunError(f"{run.path / CONFIG} can't be used: there is no method {method!r}")
+    fused, _ = fuse(members, method, bool(config["settings"].get("calibrate")))
+    predictions = run.predictions()
+    if predictions.keys() != members.splits.keys():
+        raise RunError(f"{run.path / PREDICTIONS} has other splits than the members")
+    for split, (ids, labels, _) in members.splits.items():
+        found = predictions[split]
+        if not (np.array_equal(found.ids, ids) and np.array_equal(found.labels, labels)):
+            raise RunError(f"{run.path / PREDICTIONS} has other images than the members in {split}")
         _compare(run, f"the fused members in {split}", found.probabilities, fused[split], TOLERANCE)
+    comparison = compare(members, {"fusion": predictions["test"].probabilities})
+    saved = run.comparison()
+    for key, value in comparison.items():
+        if not _same(saved[key], value):  # type: ignore[literal-required]
+            raise RunError(f"{run.path / FUSION} doesn't match the predictions: {key}")
     return f"predictions: those of the {len(config['members'])} members, fused"
 
 
 def _check_network(run: Run) -> str:
-    images = run.images("sample.npz") | run.images("mistakes.npz")
     test = run.predictions()["test"]
+    wrong = test.ids[test.probabilities.argmax(axis=1) != test.labels].tolist()
+    mistakes, sample = run.images("mistakes.npz"), run.images("sample.npz")
+    if set(mistakes) != set(wrong):
+        raise RunError(f"{run.path / 'mistakes.npz'} has others than the misclassified images")
+    if not sample or not set(sample) <= set(test.ids.tolist()):
+        raise RunError(f"{run.path / 'sample.npz'} has images that aren't of the test split")
+    images = sample | mistakes
     rows = np.flatnonzero(np.isin(test.ids, list(images)))
-    outputs = _load_network(run).predict(
-        np.stack([images[name] for name in test.ids[rows]]), verbose=0
-    )
+    outputs = _predict(run, np.stack([images[name] for name in test.ids[rows]]))
     tolerance = (
         TOLERANCE if run.config["settings"].get("precision") == "float32" else TOLERANCE_16_BITS
     )
-    difference = _compare(run, "model.keras", test.probabilities[rows], outputs, tolerance)
-    return f"predictions: model.keras gives those of {len(rows)} images within {difference:.1g}"
+    difference = _compare(run, MODEL, test.probabilities[rows], outputs, tolerance)
+    return f"predictions: {MODEL} gives those of {len(rows)} images within {difference:.1g}"
 
 
-def _load_network(run: Run) -> keras.Model:
-    """Return the network of a run; of one of the catalogue only the weights are read."""
-    path, settings = run.file("model.keras"), run.config["settings"]
-    network, size = settings.get("model"), settings.get("image_size")
+def _predict(run: Run, images: np.ndarray) -> np.ndarray:
+    """Return the probabilities (n, classes) that the network of a run gives.
+
+    Raises:
+        RunError: its file can't be used.
+    """
+    path = run.file(MODEL)
+    try:
+        model = _load_network(run, path)
+        outputs: np.ndarray = model.predict(images, verbose=0)
+    except RunError:
+        raise
+    except Exception as error:  # Keras raises whatever its parsers and layers do
+        raise RunError(f"{path} can't be used ({printable(str(error))})") from error
+    claimed = run.config.get("model", {}).get("parameters")
+    if model.count_params() != claimed:
+        raise RunError(f"{path} has {model.count_params():,} parameters, not {claimed:,}")
+    return outputs
+
+
+def _load_network(run: Run, path: Path) -> keras.Model:
+    """Load the network of a run; of one of the catalogue only the weights are read."""
+    network, size = run.config["settings"].get("model"), run.config["settings"].get("image_size")
     if network not in NETWORKS or not isinstance(size, int):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+    Config(model=str(network), image_size=size)  # checks the size
     dataset = run.config["dataset"]
     model = build(str(network), dataset["image_shape"], len(dataset["class_names"]), size)
     load_weights(model, str(network), str(path))
@@ -114,10 +158,11 @@ def _load_network(run: Run) -> keras.Model:
 def _compare(
     run: Run, source: str, saved: np.ndarray, computed: np.ndarray, tolerance: float
 ) -> float:
-    difference = float(abs(saved - computed).max())
+    same_shape = saved.shape == computed.shape
+    difference = float(abs(saved - computed).max()) if same_shape else math.inf
     if not difference <= tolerance:
         raise RunError(
-            f"{run.path / 'predictions.npz'} doesn't match {source}: probabilities differ by up "
+            f"{run.path / PREDICTIONS} doesn't match {source}: probabilities differ by up "
             f"to {difference:.2g}"
         )
     return difference
