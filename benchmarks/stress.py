@@ -1,10 +1,10 @@
 """Stress the whole program: kills, failing writes, damaged and hostile files, wrong command lines.
 
-    python benchmarks/stress.py kills --minutes 60
+    python -m benchmarks.stress kills --minutes 60
 
 Each case is made by its number, so the same command goes on where it stopped; `--share 0/2` and
 `1/2` share the cases of a part among two processes. Results are kept in runs/stress/PART.jsonl,
-and `python benchmarks/stress.py table` prints what docs/RELIABILITY.md shows.
+and `python -m benchmarks.stress table` prints what docs/RELIABILITY.md shows.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-import stress_processes
-from stress_processes import Workshop
+from benchmarks import stress_files, stress_processes
+from benchmarks.stress_processes import Workshop
 from tfmodels.report.tables import markdown_table
 
-PARTS = stress_processes.PARTS
+PARTS = stress_processes.PARTS | stress_files.PARTS
 
 
 def main() -> None:

@@ -184,23 +184,17 @@ def fresh(folder: Path) -> Iterator[Path]:
 
 
 def differences(run: Path, reference: Path) -> str:
-    """Return in what a run differs from another: predictions, states, history, metrics, weights."""
-    for name in ("predictions.npz", "state.npz", "mistakes.npz"):
-        with np.load(run / name) as ours, np.load(reference / name) as theirs:
-            for key in theirs:
-                if key != "position" and not np.array_equal(ours[key], theirs[key]):
-                    return f"{key} in {name}"
+    """Return in what a run differs from another: arrays, history, metrics; empty if in nothing."""
     for path in reference.rglob("history.csv"):
-        if _history(run / path.relative_to(reference)) != _history(path):
-            return str(path.relative_to(reference))
+        name = path.relative_to(reference)
+        if _history(run / name) != _history(path):
+            return str(name)
     if (run / "metrics.json").read_bytes() != (reference / "metrics.json").read_bytes():
         return "metrics.json"
-    for name in ("model.keras", "best.keras"):
-        ours_, theirs_ = _weights(run / name), _weights(reference / name)
-        if ours_.keys() != theirs_.keys():
-            return name
-        for key, value in theirs_.items():
-            if not np.array_equal(ours_[key], value):
+    for name in ("predictions.npz", "mistakes.npz", "state.npz", "model.keras", "best.keras"):
+        ours, theirs = _arrays(run / name), _arrays(reference / name)
+        for key in ours.keys() | theirs.keys():
+            if key not in ours or key not in theirs or not np.array_equal(ours[key], theirs[key]):
                 return f"{key} in {name}"
     return ""
 
@@ -210,14 +204,21 @@ def _history(path: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def _weights(path: Path) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file, or the weights of a `.keras` file."""
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:  # but for the position, which holds seconds
+            return {name: arrays[name] for name in arrays if name != "position"}
+    found: dict[str, np.ndarray] = {}
+
+    def collect(name: str, item: h5py.HLObject) -> None:
+        """Read a weight."""
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
     with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as file:
-        h5 = h5py.File(file)
-        h5.visititems(
-            lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "dtype") else None
-        )
-    return arrays
+        h5py.File(file).visititems(collect)
+    return found
 
 
 def kill(number: int, rng: np.random.Generator, workshop: Workshop) -> tuple[str, str]:
@@ -245,6 +246,8 @@ def kill(number: int, rng: np.random.Generator, workshop: Workshop) -> tuple[str
             if code != -signal.SIGKILL:
                 return case, f"exit {code} after {done}: {err[-300:]}"
             done.append(where)
+            if (out / "run").exists():
+                break
         if not (out / "run").exists():
             code, err = workshop.run(arguments, out)
             if code:

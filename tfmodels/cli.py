@@ -221,11 +221,14 @@ def fill_fusing(parser: argparse.ArgumentParser) -> None:
         if args.all_methods and (args.method != "sum" or args.name is not None):
             word = "name" if args.name is not None else "method"
             raise UsageError(f"`all_methods` makes a table of all methods: leave `{word}` out")
+        if args.name is not None:
+            run_path(args.out, args.name)
         check_writable(args.out)
-        from tfmodels.fusion import combine
         from tfmodels.fusion.members import find_pretrained, load_members
 
         members = load_members(args.runs or find_pretrained(args.out))
+        from tfmodels.fusion import combine  # SciPy and scikit-learn take seconds
+
         if args.all_methods:
             print(combine.table_of_methods(members, args.calibrate, args.out))
             return

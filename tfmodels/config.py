@@ -16,10 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from tfmodels.data.catalog import DATASETS, dataset_spec
-from tfmodels.errors import UsageError
+from tfmodels.errors import RunError, UsageError
 from tfmodels.models.catalog import NETWORKS
+from tfmodels.safe_files import open_file
 
 KERAS_FILES = (".weights.h5", ".keras")  # files of weights that every network reads
+LARGEST_NUMBER = 1e38
+_LARGEST = {  # of whole numbers
+    "epochs": 10**6,
+    "batch_size": 65_536,
+    "step_size": 10**6,
+    "limit": 10**9,
+    "early_stopping": 10**6,
+    "seed": 2**32 - 1,
+}
 LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
 
 
@@ -122,16 +132,16 @@ class Config:
 
     def _check_ranges(self) -> None:
         for name in ("lr", "gamma"):
-            self._require(name, _is_number(getattr(self, name), above=0), "a number above 0")
+            self._require(
+                name, _is_number(getattr(self, name), above=0), "a number above 0, up to 1e38"
+            )
         self._require("gamma", self.gamma <= 1, "at most 1")
-        for name in ("epochs", "batch_size", "step_size"):
-            self._require(name, _is_whole(getattr(self, name), 1), "a whole number from 1 up")
-        for name in ("limit", "early_stopping"):
+        for name, most in _LARGEST.items():
             value = getattr(self, name)
-            fits = value is None or _is_whole(value, 1)
-            self._require(name, fits, "a whole number from 1 up")
-        fits = _is_whole(self.seed, 0) and self.seed < 2**32
-        self._require("seed", fits, "a whole number from 0 to 4294967295")
+            least = 0 if name == "seed" else 1
+            fits = _is_whole(value, least) and value <= most
+            optional = value is None and name in ("limit", "early_stopping")
+            self._require(name, fits or optional, f"a whole number from {least} to {most}")
         fits = _is_whole(self.warmup_epochs, 0) and self.warmup_epochs < self.epochs
         self._require("warmup_epochs", fits, f"a whole number under {self.epochs}, the epochs")
         for name in ("label_smoothing", "ema"):
@@ -140,9 +150,9 @@ class Config:
             self._require(name, fits, "a number from 0 to below 1")
         value = self.weight_decay
         fits = value is None or (_is_number(value) and value >= 0)
-        self._require("weight_decay", fits, "a number from 0 up")
+        self._require("weight_decay", fits, "a number from 0 to 1e38")
         fits = self.clip_norm is None or _is_number(self.clip_norm, above=0)
-        self._require("clip_norm", fits, "a number above 0")
+        self._require("clip_norm", fits, "a number above 0, up to 1e38")
         if self.warmup_epochs and self.schedule != "cosine":
             raise UsageError(
                 f"`warmup_epochs` is {self.warmup_epochs} with `schedule={self.schedule}`: only "
@@ -204,7 +214,7 @@ class Config:
                 f"`data_dir` {self.data_dir} is not a readable folder: name one that holds "
                 "prepared TFDS data sets, or leave it out to download"
             )
-        if self.archive is not None and not zipfile.is_zipfile(self.archive):
+        if self.archive is not None and not _is_zip(self.archive):
             raise UsageError(f"`archive` {self.archive} is not a zip file: name a EuroSAT.zip")
         readable = os.path.isfile(self.weights) and os.access(self.weights, os.R_OK)
         if self.weights not in ("none", "imagenet") and not readable:
@@ -269,6 +279,14 @@ def _short(name: str, ending: str) -> str:
     return name[: LONGEST_NAME - len(ending)] + ending
 
 
+def _is_zip(path: str) -> bool:
+    try:
+        with open_file(Path(path)) as file:
+            return zipfile.is_zipfile(file)
+    except (OSError, RunError):
+        return False
+
+
 def _is_folder(data: str) -> bool:
     return dataset_spec(data).damaged
 
@@ -278,8 +296,9 @@ def _is_readable_folder(path: str) -> bool:
 
 
 def _is_number(value: Any, above: float = -math.inf) -> bool:
+    """Return whether a value is a number that float32 can hold."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value > above
+    return is_number and above < value and abs(value) <= LARGEST_NUMBER
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -38,6 +38,9 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     cause: BaseException
     try:
+        for argument in arguments:
+            if argument.endswith("=--"):  # argparse would make it an empty list
+                raise UsageError(f"argument {argument.removesuffix('=--')}: its value is missing")
         args, unknown = parser.parse_known_args(arguments)
         if unknown:
             raise UsageError(_unknown(unknown[0], args.parser))

@@ -1,6 +1,7 @@
 """What a run directory holds, read with its claims checked."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -156,7 +157,9 @@ class Run:
 
     def has(self, name: str) -> bool:
         """Return whether the run holds a file."""
-        return name in self.checksums if self.checksums else (self.path / name).is_file()
+        if self.checksums is None:
+            return os.path.lexists(self.path / name)
+        return name in self.checksums
 
     def file(self, name: str) -> Path:
         """Return the path of a file, if it is as it was written.

@@ -156,8 +156,10 @@ def new_run(
             _finish(work, path, replaces, files)
         except BaseException as error:
             if has_state(path):
-                without = " without `overwrite`" if overwrite else ""
-                error.add_note(f"the same command{without} continues the run in {work}")
+                error.add_note(f"the run so far is kept in {work}")
+                if not isinstance(error, RunError):  # it says what to do
+                    without = " without `overwrite`" if overwrite else ""
+                    error.add_note(f"the same command{without} continues it")
             else:
                 with contextlib.suppress(OSError, RunError):  # the first error matters more
                     check_held(work)

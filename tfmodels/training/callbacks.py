@@ -141,9 +141,13 @@ class Checkpoint(keras.callbacks.Callback):
         self.started = self.saved - self.state.seconds
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save the state if it wasn't for long, or if the user wants to stop."""
+        """Save the state if it wasn't for long, or if the user wants to stop.
+
+        After the last step that is done at the end of the epoch.
+        """
         self.state.step += 1
-        if self.request.signal or time.monotonic() - self.saved > LONGEST_UNSAVED:
+        overdue = self.request.signal or time.monotonic() - self.saved > LONGEST_UNSAVED
+        if overdue and batch + 1 < self.params["steps"]:
             self.state.seconds = time.monotonic() - self.started
             self.save(self.model)  # JAX has variables up to date where this is read
             self.saved = time.monotonic()

@@ -89,9 +89,11 @@ def read_state(directory: Path) -> State | None:
     if not path.exists():
         return None
     found = read_arrays(path, LARGEST_POSITION, [POSITION])
+    if POSITION not in found:
+        raise _damaged(path, "it isn't the state of a training")
     try:
         return msgspec.json.decode(found[POSITION].item(), type=State)
-    except (KeyError, ValueError, TypeError, msgspec.MsgspecError) as error:
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise _damaged(path, error) from error
 
 

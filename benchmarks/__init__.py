@@ -1,0 +1,1 @@
+"""Measurements that docs/ shows; each file says how it is run."""
