@@ -13,6 +13,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
 from tests.conftest import Answers
+from tests.hostile import HOSTILE, peak_growth
 from tfmodels.data import eurosat
 from tfmodels.data.augmentation import turn_shift_brighten
 from tfmodels.data.images import load_data
@@ -156,6 +157,54 @@ def test_an_archive_that_is_not_eurosat_is_refused(
     with pytest.raises(UsageError, match=message):
         eurosat.prepare(str(tmp_path / "data"), tmp_path / "bad.zip")
     assert not list((tmp_path / "data").rglob("*.tfrecord*"))
+
+
+def with_image(name: str) -> bytes:
+    """Return the archive with another member that holds an image."""
+    content = io.BytesIO(archive())
+    with zipfile.ZipFile(content, "a") as file:
+        file.writestr(name, jpeg(RGB))
+    return content.getvalue()
+
+
+HOSTILE_ARCHIVES = {
+    "zip_slip": "it holds '../slipped', which leads out of a folder: refused",
+    "zip_absolute": "it holds '/tmp/slipped', which leads out of a folder: refused",
+    "zip_backslash": r"slipped', which leads out of a folder: refused",
+    "zip_link": "it holds 'link', which is a link: refused",
+    "zip_twice": "it holds 'twice', which is there twice: refused",
+    "zip_encrypted": "it holds 'secret', which is encrypted: refused",
+    "zip_directory": "holds 0 images of EuroSAT, not 4 different ones",
+    "npz_bzip2": "'a.npy', which is neither stored nor deflated: refused",
+} | dict.fromkeys(("pipe", "folder", "device", "unix_socket"), "is not a regular file")
+
+
+@pytest.mark.parametrize("kind", HOSTILE_ARCHIVES)
+def test_a_hostile_archive_is_refused(hosts: Answers, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bad.zip"
+    if kind.startswith("zip"):
+        path.write_bytes(archive())
+    HOSTILE[kind](path)
+
+    def prepare() -> None:
+        """Refuse the archive in one line."""
+        with pytest.raises(UsageError, match=f"{path}.*{HOSTILE_ARCHIVES[kind]}") as caught:
+            eurosat.prepare(str(tmp_path / "data"), path)
+        assert str(caught.value).isprintable()
+
+    assert peak_growth(prepare) < 2**26
+    assert not list(tmp_path.rglob("slipped"))
+
+
+def test_an_archive_of_other_classes_or_of_one_image_twice_is_refused(
+    hosts: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.zip").write_bytes(with_image("2750/Sea/Sea_1.jpg"))
+    assert names(eurosat.prepare(str(tmp_path / "data"), tmp_path / "bad.zip")) == ALL
+    monkeypatch.setattr(eurosat, "IMAGES", 5)
+    (tmp_path / "bad.zip").write_bytes(with_image("copy/River/River_1.jpg"))
+    with pytest.raises(UsageError, match="holds 5 images of EuroSAT, not 5 different ones"):
+        eurosat.prepare(str(tmp_path / "other"), tmp_path / "bad.zip")
 
 
 def test_eurosat_is_loaded_from_an_archive(hosts: Answers, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_a_check_that_was_damaged_is_made_again(
         assert check_files(root, ["a.png"], "key") == ((6, 8), {})
         (path,) = (cache / "images").glob(f"images-{kind.replace(' ', '-')}-key.json")
         capsys.readouterr()
-        other = shutil.copy(path, tmp_path / "other.json")
+        other = tmp_path / "other.json"
         content = json.loads(path.read_text())
         other.write_text(json.dumps(content | {"size": [1, 1]}))
         damage(path, kind, rng, other)

@@ -243,3 +243,9 @@ def _size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     if size > member.file_size:
         raise ValueError(f"{member.filename} claims {size:,} bytes and has {member.file_size:,}")
     return size
+
+
+def printable(text: str) -> str:
+    """Return the start of a text that may come from a file, as a line that a terminal can show."""
+    line = " ".join(text[:1000].split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)[:200]

@@ -6,9 +6,25 @@ import tensorflow_datasets as tfds
 from tfmodels.config import Config
 from tfmodels.data.augmentation import crop_and_flip
 from tfmodels.data.images import ImageData
-from tfmodels.data.tfds import default_dir, download_by_tfds, open_builder, read_builder
+from tfmodels.data.tfds import (
+    Layout,
+    default_dir,
+    download_by_tfds,
+    open_builder,
+    preparing,
+    read_builder,
+)
 from tfmodels.errors import RunError
 
+LAYOUT = Layout(
+    "id",
+    32,
+    (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
+    {"train": 50_000, "test": 10_000},
+)
 VALIDATION_PERCENT = 10  # of the training images: 5,000 of CIFAR-10's 50,000
 
 
@@ -20,26 +36,31 @@ def load(config: Config) -> ImageData:
     """
     builder = open_builder("cifar10", config.data_dir)
     try:
-        download_by_tfds(builder)
+        if not builder.is_prepared():
+            with preparing("cifar10", config.data_dir):
+                download_by_tfds(builder)
+            builder = open_builder("cifar10", config.data_dir)
     except Exception as error:  # as many kinds as there are ways to fail to download
         raise RunError(
             f"cifar10 is not prepared in {config.data_dir or default_dir()} and could not be "
             f"downloaded ({type(error).__name__}: {error}): connect to the network, name a folder "
             "that holds it with `data_dir`, or use `data=sample`"
         ) from error
-    return standard_data(builder, "cifar10", config.seed)
+    return standard_data(builder, LAYOUT, "cifar10", config.seed)
 
 
-def standard_data(builder: tfds.core.DatasetBuilder, name: str, seed: int) -> ImageData:
+def standard_data(
+    builder: tfds.core.DatasetBuilder, layout: Layout, name: str, seed: int
+) -> ImageData:
     """Return a data set of photographs with its own test split and a validation split by seed."""
-    store = read_builder(builder, name, "id")
+    store = read_builder(builder, name, layout)
     train = np.flatnonzero(store.splits == "train")
     validates = validation_rows(len(train), seed)
     return ImageData(
         name=name,
         version=str(builder.version),
-        class_names=tuple(builder.info.features["label"].names),
-        image_shape=builder.info.features["image"].shape,
+        class_names=layout.class_names,
+        image_shape=(layout.side, layout.side, 3),
         train=store.select(train[~validates]),
         val=store.select(train[validates]),
         test=store.select(np.flatnonzero(store.splits == "test")),

@@ -21,14 +21,20 @@ from tfmodels.config import Config
 from tfmodels.data.augmentation import turn_shift_brighten
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.splits import describe_split, left_out, named_split
-from tfmodels.data.tfds import download_by_tfds, open_builder, read_builder
+from tfmodels.data.tfds import Layout, download_by_tfds, open_builder, preparing, read_builder
 from tfmodels.download import download
 from tfmodels.errors import RunError, UsageError
+from tfmodels.safe_files import open_file, open_zip, printable, read_member
 
 NAME = "eurosat/rgb"
 MIRROR = "https://huggingface.co/datasets/torchgeo/eurosat/resolve/main/EuroSAT.zip"
 IMAGES = 27_000
 SIZE = 64  # pixels of a side
+CLASS_NAMES = (
+    *("AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial"),
+    *("Pasture", "PermanentCrop", "Residential", "River", "SeaLake"),
+)
+LARGEST_DIRECTORY = 2**24  # bytes of the archive's list of members; EuroSAT's has 2 million
 LARGEST = 100_000  # bytes of an image file in the archive; EuroSAT's have under 20,000
 _MEMBER = re.compile(r"(?:.*/)?([A-Za-z]+)/(\1_[0-9]+\.jpg)")
 
@@ -41,24 +47,25 @@ def load(config: Config) -> ImageData:
         RunError: the data or the lists can't be downloaded, or are damaged.
     """
     archive = None if config.archive is None else Path(config.archive)
-    return tile_data(prepare(config.data_dir, archive), "eurosat", config, leaks=True)
+    layout = Layout("filename", SIZE, CLASS_NAMES, {"train": IMAGES})
+    return tile_data(prepare(config.data_dir, archive), layout, "eurosat", config, leaks=True)
 
 
 def tile_data(
-    builder: tfds.core.DatasetBuilder, name: str, config: Config, leaks: bool
+    builder: tfds.core.DatasetBuilder, layout: Layout, name: str, config: Config, leaks: bool
 ) -> ImageData:
     """Return a data set of tiles seen from above, split by their file names.
 
     Args:
-        builder: of the data set, which has one split and the feature `filename`.
+        builder: of the data set.
+        layout: what it holds: one split, and file names.
         name: of the data set.
         config: names the split scheme and the seed.
         leaks: whether neighbouring tiles are alike.
     """
-    store = read_builder(builder, name, "filename")
-    class_names = tuple(builder.info.features["label"].names)
+    store = read_builder(builder, name, layout)
     classes = {
-        file: class_names[label] for file, label in zip(store.ids, store.labels, strict=True)
+        file: layout.class_names[label] for file, label in zip(store.ids, store.labels, strict=True)
     }
     lists = named_split(config.split_scheme, classes, config.seed)
 
@@ -66,8 +73,8 @@ def tile_data(
     return ImageData(
         name=name,
         version=str(builder.version),
-        class_names=class_names,
-        image_shape=builder.info.features["image"].shape,
+        class_names=layout.class_names,
+        image_shape=(layout.side, layout.side, 3),
         train=everything.named(lists["train"]),
         val=everything.named(lists["val"]),
         test=everything.named(lists["test"]),
@@ -95,16 +102,24 @@ def prepare(data_dir: str | None = None, archive: Path | None = None) -> tfds.co
     builder = open_builder(NAME, data_dir)
     if builder.is_prepared():
         return builder
+    with preparing(NAME, data_dir):
+        builder = open_builder(NAME, data_dir)
+        if not builder.is_prepared():  # else another process was faster
+            _prepare(builder, archive)
+    return open_builder(NAME, data_dir)
+
+
+def _prepare(builder: tfds.core.DatasetBuilder, archive: Path | None) -> None:
     if archive is not None:
         _store(archive, builder)
-        return tfds.builder(NAME, data_dir=data_dir)
+        return
     tried = []
     for source, attempt in (("TFDS' source", download_by_tfds), (MIRROR, _download_mirror)):
         try:
             attempt(builder)
-            return tfds.builder(NAME, data_dir=data_dir)
+            return
         except Exception as error:  # as many kinds as there are ways to fail to download
-            tried.append(f"{source} ({type(error).__name__}: {error})")
+            tried.append(f"{source} ({printable(f'{type(error).__name__}: {error}')})")
     raise RunError(
         f"EuroSAT is not prepared in {builder.data_dir} and could not be downloaded. Tried: "
         f"{'; '.join(tried)}. Name a folder that holds it with `data_dir`, or a EuroSAT.zip with "
@@ -122,11 +137,15 @@ def _download_mirror(builder: tfds.core.DatasetBuilder) -> None:
 
 def _store(archive: Path, builder: tfds.core.DatasetBuilder) -> None:
     """Prepare the data set from a zip file, without unpacking it to disk."""
-    try:
-        file = zipfile.ZipFile(archive)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{archive} can't be read as a zip file ({error})") from error
-    with file, contextlib.redirect_stdout(sys.stderr):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        try:
+            opened = stack.enter_context(open_file(archive))
+            file = stack.enter_context(open_zip(opened, LARGEST_DIRECTORY))
+        except ValueError as error:
+            raise UsageError(f"{archive}: {printable(str(error))}: refused") from error
+        except (OSError, RunError, zipfile.BadZipFile) as error:
+            raise UsageError(f"{archive} can't be read as a zip file ({error})") from error
         members = _members(archive, file)
         for member, _, _ in members:
             _check_image(archive, file, member)
@@ -142,14 +161,12 @@ def _store(archive: Path, builder: tfds.core.DatasetBuilder) -> None:
 
 def _members(archive: Path, file: zipfile.ZipFile) -> list[tuple[str, str, str]]:
     """Return the images of an archive as (member, class, file name)."""
-    leaving = [n for n in file.namelist() if n.startswith(("/", "\\")) or ".." in Path(n).parts]
-    if leaving:
-        raise UsageError(f"{archive} holds {leaving[0]!r}, which leads out of a folder: refused")
     matches = [match for name in file.namelist() if (match := _MEMBER.fullmatch(name))]
-    found = [(match[0], match[1], match[2]) for match in matches]
-    if len(found) != IMAGES:
+    found = [(match[0], match[1], match[2]) for match in matches if match[1] in CLASS_NAMES]
+    if len(found) != IMAGES or len({filename for _, _, filename in found}) != IMAGES:
         raise UsageError(
-            f"{archive} holds {len(found)} images of EuroSAT, not {IMAGES}: download it again"
+            f"{archive} holds {len(found)} images of EuroSAT, not {IMAGES} different ones: "
+            "download it again"
         )
     return found
 
@@ -162,7 +179,8 @@ def _check_image(archive: Path, file: zipfile.ZipFile, member: str) -> None:
             f"{archive}: its member {member} has {size} bytes, not an image of EuroSAT"
         )
     try:
-        with Image.open(io.BytesIO(file.read(member)), formats=["JPEG"]) as image:
+        content = io.BytesIO(read_member(file, member, LARGEST))
+        with Image.open(content, formats=["JPEG"]) as image:
             if (image.size, image.mode) != ((SIZE, SIZE), "RGB"):
                 raise ValueError(f"{image.width}x{image.height} {image.mode}")
             image.load()
@@ -176,6 +194,7 @@ def _examples(
     file: zipfile.ZipFile, members: list[tuple[str, str, str]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     for member, label, filename in members:
-        image = io.BytesIO(file.read(member))  # the JPEG itself is stored, as TFDS does
+        # The JPEG itself is stored, as TFDS does.
+        image = io.BytesIO(read_member(file, member, LARGEST))
         # TFDS' own keys, so the stored order is the same too.
         yield f"{label}_{filename}", {"image": image, "label": label, "filename": filename}

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,9 +23,10 @@ from tfmodels.config import Config
 from tfmodels.data.cifar10 import standard_data
 from tfmodels.data.eurosat import tile_data
 from tfmodels.data.images import ImageData
-from tfmodels.data.tfds import open_builder
+from tfmodels.data.tfds import Layout, open_prepared, preparing
 from tfmodels.download import cache_dir
 from tfmodels.errors import RunError
+from tfmodels.safe_files import printable
 
 NOISE = 20.0  # standard deviation, of 255
 
@@ -78,6 +80,11 @@ class Sample:
     sizes: Mapping[str, int]
     shapes: Mapping[str, Mask]
 
+    @property
+    def layout(self) -> Layout:
+        """What the prepared data set holds."""
+        return Layout(self.id_feature, self.image_size, tuple(self.shapes), self.sizes)
+
 
 SAMPLE = Sample("tfmodels_sample", "1.0.0", "id", 32, {"train": 5000, "test": 1000}, SHAPES)
 LAND_SAMPLE = Sample("tfmodels_sample64", "1.0.0", "filename", 64, {"train": 2000}, LAND_SHAPES)
@@ -117,7 +124,8 @@ def load(config: Config) -> ImageData:
     Raises:
         RunError: it can't be stored, or is damaged.
     """
-    return standard_data(_builder(SAMPLE, config.data_dir), "sample", config.seed)
+    builder = _builder(SAMPLE, config.data_dir)
+    return standard_data(builder, SAMPLE.layout, "sample", config.seed)
 
 
 def load_land(config: Config) -> ImageData:
@@ -127,7 +135,8 @@ def load_land(config: Config) -> ImageData:
         UsageError: lists of names don't fit it.
         RunError: it can't be stored, or is damaged.
     """
-    return tile_data(_builder(LAND_SAMPLE, config.data_dir), "land-sample", config, leaks=False)
+    builder = _builder(LAND_SAMPLE, config.data_dir)
+    return tile_data(builder, LAND_SAMPLE.layout, "land-sample", config, leaks=False)
 
 
 def _builder(sample: Sample, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -136,16 +145,23 @@ def _builder(sample: Sample, data_dir: str | None) -> tfds.core.DatasetBuilder:
         prepare(sample, folder)
     except Exception as error:  # TFDS wraps what TensorFlow and the system raise
         raise RunError(
-            f"the sample can't be stored in {folder} ({error}): name another `data_dir`"
+            f"the sample can't be stored in {folder} ({printable(str(error))}): name another "
+            "`data_dir`"
         ) from error
-    return open_builder(sample.name, str(folder))
+    return open_prepared(folder / sample.name / sample.version)
 
 
 def prepare(sample: Sample, data_dir: Path) -> None:
     """Draw a sample and store it as a TFDS data set under `data_dir`, unless it is there."""
     folder = data_dir / sample.name / sample.version
-    if folder.exists():
+    if os.path.lexists(folder):
         return
+    with preparing(sample.name, data_dir):
+        if not folder.exists():  # else another process was faster
+            _prepare(sample, data_dir)
+
+
+def _prepare(sample: Sample, data_dir: Path) -> None:
     features = {
         sample.id_feature: tfds.features.Text(),
         "image": tfds.features.Image(shape=(sample.image_size, sample.image_size, 3)),
@@ -166,9 +182,6 @@ def prepare(sample: Sample, data_dir: Path) -> None:
                 split_datasets={split: examples(sample, split) for split in sample.sizes},
                 description="Drawn shapes: a small stand-in for photographs.",
             )
-    except Exception:
-        if not folder.exists():  # else another process was faster
-            raise
     finally:
         absl.setLevel(level)
         tfds.enable_progress_bar()

@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfmodels.errors import RunError
-from tfmodels.models.weights.limits import Allowance, printable
+from tfmodels.models.weights.limits import Allowance
 from tfmodels.models.weights.setting import FLOATS, is_finite, named_weights
-from tfmodels.safe_files import open_file, open_zip
+from tfmodels.safe_files import open_file, open_zip, printable
 
 MEMBER = "model.weights.h5"  # the weights in a .keras file
 OPTIMIZER = "optimizer"  # the group of its state, which isn't read

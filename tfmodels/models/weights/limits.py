@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 
 from tfmodels.errors import RunError
+from tfmodels.safe_files import printable
 
 IMAGENET_CLASSES = 1000  # published files hold a classifier for as many
 
@@ -50,9 +51,3 @@ class Allowance:
 def fault(error: Exception) -> str:
     """Return what an error says, in a line that holds nothing a terminal would obey."""
     return printable(f"{type(error).__name__}: {error}")
-
-
-def printable(text: str) -> str:
-    """Return the start of a text that may come from a file, in one line."""
-    line = " ".join(text[:1000].split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)[:200]

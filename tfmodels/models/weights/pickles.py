@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfmodels.errors import RunError
-from tfmodels.models.weights.limits import printable
+from tfmodels.safe_files import printable
 
 MOST_OPERATIONS = 10_000  # of a pickle; AlexNet's have under 1,000
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfmodels.errors import RunError, first_names
 from tfmodels.models.parts import BOUNDARY
-from tfmodels.models.weights.limits import printable
+from tfmodels.safe_files import printable
 
 CLASSIFIER = {"logits/kernel", "logits/bias"}
 FLOATS = ("float16", "bfloat16", "float32", "float64")
