@@ -1,18 +1,21 @@
 """What a run directory holds, read with its claims checked."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NotRequired, TypedDict
-
-import numpy as np
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs.directory import is_complete
 from tfmodels.runs.manifest import MANIFEST, check_file, read_manifest
-from tfmodels.runs.predictions import Predictions, load_images, load_predictions
 from tfmodels.safe_files import read_json
+
+if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
+    import numpy as np
+
+    from tfmodels.runs.predictions import Predictions
 
 Scalar = bool | int | float | str | None
 CONFIG = "config.json"
@@ -171,12 +174,14 @@ class Run:
             return self.path / name
         return check_file(self.path, self.checksums, name)
 
-    def predictions(self) -> dict[str, Predictions]:
+    def predictions(self) -> "dict[str, Predictions]":
         """Return the predictions by split.
 
         Raises:
             RunError: they are missing, damaged, or not for the images of the run.
         """
+        from tfmodels.runs.predictions import load_predictions
+
         dataset = self.config["dataset"]
         images = sum(n for split, n in dataset["splits"].items() if split != "train")
         classes = len(dataset["class_names"])
@@ -194,14 +199,16 @@ class Run:
                 )
         return splits
 
-    def images(self, name: str) -> dict[str, np.ndarray]:
+    def images(self, name: str) -> "dict[str, np.ndarray]":
         """Return the test images of `mistakes.npz` or `sample.npz`, by id.
 
         Raises:
             RunError: they are missing or damaged.
         """
+        from tfmodels.runs.predictions import load_images
+
         shape, path = self.config["dataset"]["image_shape"], self.file(name)
-        size = int(np.prod(shape, dtype=object)) + 4 * LONGEST_ID
+        size = math.prod(shape) + 4 * LONGEST_ID
         images = load_images(path, 2 * self.config["dataset"]["splits"]["test"] * size + 1000)
         if any(image.shape != shape for image in images.values()):
             raise RunError(f"{path} holds images of another shape than {shape}: train again")
