@@ -371,7 +371,7 @@ from tfmodels.errors import UsageError
 from tfmodels.runs.directory import new_run
 path = pathlib.Path(sys.argv[1])
 runs = 0
-for _ in range(200):
+for _ in range(100):
     try:
         with new_run(path / "run", files=()) as work:
             (path / "held").mkdir()  # fails if another process holds the lock

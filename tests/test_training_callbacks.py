@@ -5,6 +5,7 @@ import keras
 import pytest
 
 from tfmodels.training.callbacks import Progress, clock, format_rate, step_decay
+from tfmodels.training.state import State
 
 
 def test_step_decay_against_a_table_written_by_hand() -> None:
@@ -26,14 +27,15 @@ def test_durations_and_rates_are_short() -> None:
 def progress_of_an_epoch(live: bool) -> Progress:
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(optimizer=keras.optimizers.SGD(0.00025))
-    progress = Progress("head")
+    state = State(0, epoch=98)
+    progress = Progress("head", state, epochs=1000, steps=2)
     progress.live = live
     progress.set_model(model)
-    progress.set_params({"epochs": 1000, "steps": 2})
     progress.on_train_begin()
     progress.on_epoch_begin(98)
     for batch in range(2):
         progress.shown -= 1  # a second ago
+        state.step += 1
         progress.on_train_batch_end(batch, {"loss": 1234.5, "accuracy": 1.0})
     logs: dict[str, Any] = {"loss": 1234.5, "accuracy": 1.0, "val_accuracy": 1.0}
     progress.on_epoch_end(98, logs)

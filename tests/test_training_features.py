@@ -53,7 +53,8 @@ def test_the_head_is_that_of_training_with_frozen_features(
     plain, start = network(), network().get_weights()
     for layer in feature_extractor(plain).layers:
         layer.trainable = False
-    train_model(plain, data, CONFIG)
+    (tmp_path / "plain").mkdir()
+    train_model(plain, data, CONFIG, tmp_path / "plain")
     fast = network()
     directory = tmp_path / "run"
     directory.mkdir()
