@@ -1,22 +1,26 @@
 import csv
 import dataclasses
+import itertools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from tests.conftest import RunScript
+from tests.conftest import RunScript, change_json
 from tests.toys import TOY_DATA, TOY_NETWORK
 from tfmodels import study
 from tfmodels.config import Config
 from tfmodels.data.catalog import DATASETS
 from tfmodels.errors import RunError, UsageError
+from tfmodels.evaluation import METRICS
 from tfmodels.experiment import run
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.runs.directory import is_complete, read_json, write_json
-from tfmodels.runs.predictions import Predictions, load_predictions, save_predictions
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.directory import is_complete
+from tfmodels.runs.manifest import write_manifest
+from tfmodels.runs.predictions import align
+from tfmodels.safe_files import write_json
 
 
 @pytest.fixture
@@ -66,36 +70,40 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     with (tmp_path / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["setting"] for row in rows] == list(study.TABLE1)
-    splits, _ = load_predictions(first / "predictions.npz")
-    labels, predicted = splits["test"].labels, splits["test"].probabilities.argmax(axis=1)
+    test = open_run(first).predictions()["test"]
+    labels, predicted = test.labels, test.probabilities.argmax(axis=1)
     assert rows[0]["F1"] == f"{100 * f1_score(labels, predicted, average='macro'):.2f}"
     assert rows[0]["study's F1"] == "79.86"
 
 
-def complete_run(path: Path, config: Config, probabilities: np.ndarray) -> None:
-    """Write what a table looks at in a complete run."""
-    path.mkdir()
-    n, classes = probabilities.shape
-    write_json(
-        path / "config.json",
-        {
-            "ended": "now",
-            "settings": dataclasses.asdict(config),
-            "dataset": {"name": config.data, "version": "2.0.0", "split": "random, seed 0"},
-        },
-    )
-    ids, labels = np.array([f"{i}.jpg" for i in range(n)]), np.arange(n) % classes
-    predictions = {"test": Predictions(ids, labels, probabilities)}
-    save_predictions(path / "predictions.npz", predictions, tuple("abcdefghij"[:classes]))
+@pytest.fixture
+def complete_run(make_run: Callable[..., Path]) -> Callable[[Config], Path]:
+    """A function that writes a complete run with some settings, and a metrics.json that lies."""
+    seeds = itertools.count()
+
+    def make(config: Config) -> Path:
+        run = make_run(config.run_name(), seed=next(seeds), order_seed=len(config.run_name()))
+        change_json(run / "config.json", settings=dataclasses.asdict(config))
+        write_json(run / "metrics.json", {"test": dict.fromkeys(METRICS, 5.0)})
+        write_manifest(run)
+        return run
+
+    return make
+
+
+def accuracy(*runs: Path) -> str:
+    """Return the mean class accuracy of the sum of some runs' predictions, in percent."""
+    tests = [open_run(run).predictions()["test"] for run in runs]
+    _, labels, probabilities = align({str(i): test for i, test in enumerate(tests)})
+    score = balanced_accuracy_score(labels, probabilities.sum(axis=0).argmax(axis=1))
+    return f"{100 * score:.2f}"
 
 
 @pytest.fixture
-def five_runs(tmp_path: Path) -> Path:
-    """A folder with what --table1 looks at in five complete runs, each right on half."""
-    half = np.eye(2, dtype=np.float32)[np.zeros(40, int)]
+def five_runs(tmp_path: Path, complete_run: Callable[[Config], Path]) -> Path:
+    """A folder with five complete runs, one for each row of Table 1."""
     for changes, _ in study.TABLE1.values():
-        config = Config(**changes)
-        complete_run(tmp_path / config.run_name(), config, half)
+        complete_run(Config(**changes))
     return tmp_path
 
 
@@ -105,18 +113,43 @@ def test_table1_of_five_complete_runs_from_the_command_line(
     done = run_script("train_cifar.py", "--table1", "--out", five_runs)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("complete already") == 5
-    for row, (_, metrics) in zip(done.stdout.splitlines()[2:7], study.TABLE1.values(), strict=True):
-        assert [cell.strip() for cell in row.split("|")[2:4]] == ["50.00", f"{metrics[0]:.2f}"]
-    assert (five_runs / "table1.md").read_text().count("50.00") == 5 * 2
+    rows = zip(done.stdout.splitlines()[2:7], study.TABLE1.values(), strict=True)
+    for row, (changes, metrics) in rows:
+        ours = accuracy(five_runs / Config(**changes).run_name())
+        assert [cell.strip() for cell in row.split("|")[2:4]] == [ours, f"{metrics[0]:.2f}"]
+        assert f"| {ours} " in (five_runs / "table1.md").read_text()
 
 
 def test_table1_refuses_a_run_with_other_settings(five_runs: Path) -> None:
-    path = five_runs / Config(epochs=20).run_name() / "config.json"
-    content = read_json(path)
-    content["settings"]["gamma"] = 0.5
-    write_json(path, content)
+    run = five_runs / Config(epochs=20).run_name()
+    settings = open_run(run).config["settings"]
+    change_json(run / "config.json", settings=settings | {"gamma": 0.5})
+    with pytest.raises(RunError, match=r"config\.json doesn't match the manifest"):
+        study.run_table1(Config(), five_runs)
+    write_manifest(run)
     with pytest.raises(UsageError, match=r"made with `gamma=0.5`, not 0.1"):
         study.run_table1(Config(), five_runs)
+
+
+def test_table1_refuses_predictions_of_another_run(five_runs: Path) -> None:
+    first, second = (
+        five_runs / Config(**changes).run_name() / "predictions.npz"
+        for changes, _ in [*study.TABLE1.values()][:2]
+    )
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(RunError, match=r"predictions\.npz doesn't match the manifest"):
+        study.run_table1(Config(), five_runs)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_table1_never_removes_files_of_others(tmp_path: Path, overwrite: bool) -> None:
+    notes = tmp_path / (Config(epochs=20).run_name() + ".incomplete") / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("years of work")
+    with pytest.raises(UsageError, match="is in the way and not a run"):
+        study.run_table1(Config(), tmp_path, overwrite)
+    assert notes.read_text() == "years of work"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_table1_finds_a_folder_in_the_way_before_it_trains(tmp_path: Path) -> None:
@@ -138,13 +171,10 @@ def test_table3_has_the_studys_settings_and_metrics() -> None:
 
 
 @pytest.fixture
-def four_runs(tmp_path: Path, random_probabilities: Any) -> Path:
-    """A folder with what --table3 looks at in four complete runs."""
-    for number, (changes, _) in enumerate(study.TABLE3.values()):
-        config = Config(data="eurosat", **changes)
-        probabilities = random_probabilities(200, 10, seed=number)
-        probabilities[np.arange(200) % 10 == number] = np.eye(10)[number]  # each knows one class
-        complete_run(tmp_path / config.run_name(), config, probabilities)
+def four_runs(tmp_path: Path, complete_run: Callable[[Config], Path]) -> Path:
+    """A folder with four complete runs, one for each row of Table 3."""
+    for changes, _ in study.TABLE3.values():
+        complete_run(Config(data="eurosat", **changes))
     return tmp_path
 
 
@@ -157,11 +187,12 @@ def test_table3_of_four_complete_runs_fuses_the_pretrained_two(
     with (four_runs / "table3.csv").open() as file:
         rows = {row["network"]: row for row in csv.DictReader(file)}
     assert list(rows) == [*study.TABLE3, "late fusion of the pretrained two"]
-    members = [np.load(four_runs / rows[name]["run"] / "predictions.npz") for name in study.FUSED]
-    total = members[0]["test_probabilities"] + members[1]["test_probabilities"]
-    expected = balanced_accuracy_score(members[0]["test_labels"], total.argmax(axis=1))
+    for name in study.TABLE3:
+        run = four_runs / rows[name]["run"]
+        assert rows[name]["mean class accuracy"] == accuracy(run)
     fused = rows["late fusion of the pretrained two"]
-    assert fused["mean class accuracy"] == f"{100 * expected:.2f}"
+    members = [four_runs / rows[name]["run"] for name in study.FUSED]
+    assert fused["mean class accuracy"] == accuracy(*members)
     assert fused["study's mean class accuracy"] == "97.75"
 
 
