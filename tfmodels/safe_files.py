@@ -220,7 +220,8 @@ def read_arrays(
     except RunError:
         raise
     except Exception as error:  # zipfile and NumPy raise whatever their parsers do
-        raise RunError(f"{path} can't be read ({error or type(error).__name__})") from error
+        fault = printable(str(error)) or type(error).__name__
+        raise RunError(f"{path} can't be read ({fault})") from error
 
 
 def _size(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:

@@ -61,7 +61,7 @@ def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     Raises:
         RunError: its files are there, but damaged.
     """
-    for folder in sorted(Path(data_dir or default_dir(), name).glob("*")):
+    for folder in sorted(Path(data_dir or default_dir(), name).expanduser().glob("*")):
         if tfds.core.Version.is_valid(folder.name):
             _check_folder(folder)
     return _open(data_dir or default_dir(), lambda: tfds.builder(name, data_dir=data_dir))
@@ -227,7 +227,7 @@ def _check_layout(builder: tfds.core.DatasetBuilder, layout: Layout) -> None:
     features = dict(info.features.items()) if isinstance(info.features, kinds.FeaturesDict) else {}
     classes = {"image": kinds.Image, "label": kinds.ClassLabel, layout.id_feature: kinds.Text}
     if {name: type(feature) for name, feature in features.items()} != classes:
-        raise ValueError(f"its features are {info.features}")
+        raise ValueError(f"its features are {', '.join(features)}")
     image, label = features["image"], features["label"]
     if image.shape != (layout.side, layout.side, 3) or image.dtype != np.uint8:
         raise ValueError(f"its images are {image.shape} {image.dtype}")
@@ -269,7 +269,10 @@ def _check_records(folder: Path, split: Any, layout: Layout) -> None:
 
 
 def _check_batch(batch: Mapping[str, np.ndarray], layout: Layout) -> None:
-    """Check labels, and the sizes that images claim."""
+    """Check labels, lengths of ids, and the sizes that images claim."""
+    longest = max(map(len, batch[layout.id_feature]))
+    if longest > LONGEST_ID:
+        raise ValueError(f"an example's name has {longest:,} bytes")
     labels = batch["label"]
     if labels.min() < 0 or labels.max() >= len(layout.class_names):
         raise ValueError(f"labels from {labels.min()} to {labels.max()}")
@@ -286,6 +289,6 @@ def _check_batch(batch: Mapping[str, np.ndarray], layout: Layout) -> None:
 def _check_ids(ids: np.ndarray) -> None:
     if len(np.unique(ids)) < len(ids):
         raise ValueError("ids occur more than once")
-    strange = [name for name in ids.tolist() if not name.isprintable() or len(name) > LONGEST_ID]
+    strange = [name for name in ids.tolist() if not name.isprintable()]
     if strange:
         raise ValueError(f"an example is named {strange[0]!r}")

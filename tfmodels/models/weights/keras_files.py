@@ -100,11 +100,12 @@ def _check_weight(name: str, weight: h5py.Dataset, allowance: Allowance) -> None
         raise RunError(f"{name} is compressed: save the weights again as Keras does, without")
     chunk = math.prod(weight.chunks or ()) * weight.dtype.itemsize
     allowance.take(max(weight.nbytes, chunk))
-    brain = weight.dtype == "V2" and weight.attrs.get("dtype") == "bfloat16"  # as Keras writes it
-    if not brain and weight.dtype.name not in FLOATS:
+    # As Keras writes it.
+    bfloat16 = weight.dtype == "V2" and weight.attrs.get("dtype") == "bfloat16"
+    if not bfloat16 and weight.dtype.name not in FLOATS:
         kind = printable(str(weight.dtype))
         raise RunError(f"{name} holds {kind}: weights must be one of {', '.join(FLOATS)}")
-    if not is_finite(weight[()].view(ml_dtypes.bfloat16) if brain else weight[()]):
+    if not is_finite(weight[()].view(ml_dtypes.bfloat16) if bfloat16 else weight[()]):
         raise RunError(f"{name} holds numbers that aren't finite as float32")
 
 
