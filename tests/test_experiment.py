@@ -22,8 +22,9 @@ from tfmodels.data.images import ImageData
 from tfmodels.errors import RunError, UsageError
 from tfmodels.experiment import run
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.runs.directory import RESULTS, TRAINED, is_complete, read_json
-from tfmodels.runs.predictions import load_predictions
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.directory import RESULTS, TRAINED, is_complete
+from tfmodels.safe_files import read_json
 
 NAMES = ("red", "green", "blue")
 
@@ -52,8 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def probabilities(path: Path) -> np.ndarray:
-    splits, _ = load_predictions(path / "predictions.npz")
-    return splits["test"].probabilities
+    return open_run(path).predictions()["test"].probabilities
 
 
 def test_an_entry_in_each_catalogue_is_all_that_a_network_and_data_set_need(
@@ -73,7 +73,7 @@ def test_an_entry_in_each_catalogue_is_all_that_a_network_and_data_set_need(
     assert f"run:     {path}\n" in err
     lines = [line for line in (out + err).splitlines() if str(tmp_path) not in line]
     assert max(map(len, lines)) <= 80
-    config = read_json(path / "config.json")
+    config = open_run(path).config
     assert config["dataset"]["class_names"] == list(NAMES)
     assert config["settings"]["model"] == "toy"
     assert finished.name == path.name  # the same from Python
@@ -97,14 +97,14 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
     config = Config(epochs=6, lr=1.0, batch_size=5, limit=45)
     path = run(config, data=data, model=model, out=tmp_path)
     assert path.name == "mine_linear_limit45_epochs6_batch-size5_lr1.0_seed0"
-    content = read_json(path / "config.json")
+    content = open_run(path).config
     settings = content["settings"]
     assert (settings["data"], settings["model"]) == ("mine", "linear")
     assert (settings["image_size"], settings["weights"]) == (None, None)
     assert content["dataset"]["splits"] == {"train": 45, "val": 30, "test": 30}
     expected = model.predict(test[0], verbose=0)
     tf_test.assertAllClose(probabilities(path), expected, atol=1e-6)
-    assert read_json(path / "metrics.json")["test"]["accuracy"] > 0.9
+    assert read_json(path / "metrics.json", dict[str, Any])["test"]["accuracy"] > 0.9
 
 
 def without_softmax() -> keras.Model:
@@ -167,12 +167,15 @@ def test_every_kind_of_training_is_repeatable(
 
 
 def test_training_further_has_another_order(weights: Path, finished: Path) -> None:
+    def start(file: Path | None, model: keras.Model | None = None) -> int:
+        config = Config(data="toy", weights=str(file or "none"))
+        return experiment.start_number(experiment._initial_weights(config, model))
+
     files = [weights, weights, finished / "model.keras", finished / "best.keras"]
-    starts = [experiment._start(Config(data="toy", weights=str(file))) for file in files]
+    starts = [start(file) for file in files]
     assert starts[0] == starts[1] != starts[2]
-    assert experiment._start(Config(data="toy")) == 0
-    models = [keras.models.load_model(file) for file in files[1:3]]
-    own = [experiment._start(Config(data="toy"), model) for model in models]
+    assert start(None) == 0
+    own = [start(None, keras.models.load_model(file)) for file in files[1:3]]
     assert own[0] != own[1]
 
 
@@ -215,7 +218,7 @@ run(config, out={str(tmp_path)!r}, name="jax")
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert read_json(tmp_path / "jax" / "config.json")["backend"] == "jax"
+    assert open_run(tmp_path / "jax").config["backend"] == "jax"
     model = keras.models.load_model(tmp_path / "jax" / "model.keras")
     predicted = model.predict(arrays(30, 2)[0], verbose=0)
     tf_test.assertAllClose(predicted, probabilities(tmp_path / "jax"), atol=1e-5)
