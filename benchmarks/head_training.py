@@ -11,6 +11,7 @@ import dataclasses
 import os
 import tempfile
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -34,7 +35,8 @@ def train_head(
         for layer in feature_extractor(model).layers:
             layer.trainable = False
         config = dataclasses.replace(config, trainable="all")
-    last = train_model(model, data, config)
+    with tempfile.TemporaryDirectory() as folder:
+        last = train_model(model, data, config, Path(folder))
     predictions = [predict(last.network, split) for split in (last.data.val, last.data.test)]
     return model, np.concatenate(predictions), time.monotonic() - started
 

@@ -9,6 +9,7 @@ a file don't count: the system takes that memory back as it needs to.
 
 import argparse
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def main() -> None:
     )
     for epoch in range(args.epochs):
         clock = time.monotonic()
-        train_model(model, data, config)
+        with tempfile.TemporaryDirectory() as folder:
+            train_model(model, data, config, Path(folder))
         images = len(data.train) + len(data.val)
         speed = images / (time.monotonic() - clock)
         rows.append([str(epoch + 1), f"{speed:.0f}", f"{anonymous_mib():.0f}"])

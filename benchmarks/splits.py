@@ -8,6 +8,8 @@ often it is most confused with which class.
 """
 
 import argparse
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -35,7 +37,8 @@ def main() -> None:
         config = configure(trainable="head", seed=seed, **args)
         data = load_data(config)
         keras.utils.set_random_seed(seed)
-        last = train_model(build_network(config, data), data, config)
+        with tempfile.TemporaryDirectory() as folder:
+            last = train_model(build_network(config, data), data, config, Path(folder))
         probabilities = predict(last.network, last.data.test)
         metrics = evaluate(data.test.labels, probabilities, data.class_names)
         matrices.append(metrics["confusion_matrix"])

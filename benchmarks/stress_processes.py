@@ -168,8 +168,8 @@ class Workshop:
                 raise RuntimeError(f"{case} fails without any kill: {err}")
             events = int(err.rsplit("events ", 1)[1])
             (out / "facts").write_text(f"{events} {time.monotonic() - started}")
-        events, seconds = (out / "facts").read_text().split()
-        return out / "run", int(events), float(seconds)
+        facts = (out / "facts").read_text().split()
+        return out / "run", int(facts[0]), float(facts[1])
 
 
 @contextlib.contextmanager
@@ -191,11 +191,11 @@ def differences(run: Path, reference: Path) -> str:
             return str(name)
     if (run / "metrics.json").read_bytes() != (reference / "metrics.json").read_bytes():
         return "metrics.json"
-    for name in ("predictions.npz", "mistakes.npz", "state.npz", "model.keras", "best.keras"):
-        ours, theirs = _arrays(run / name), _arrays(reference / name)
+    for file in ("predictions.npz", "mistakes.npz", "state.npz", "model.keras", "best.keras"):
+        ours, theirs = _arrays(run / file), _arrays(reference / file)
         for key in ours.keys() | theirs.keys():
             if key not in ours or key not in theirs or not np.array_equal(ours[key], theirs[key]):
-                return f"{key} in {name}"
+                return f"{key} in {file}"
     return ""
 
 
@@ -225,7 +225,7 @@ def kill(number: int, rng: np.random.Generator, workshop: Workshop) -> tuple[str
     """Kill a run up to three times, by the clock and at file events, and let it end."""
     case = list(CONFIGS)[number % len(CONFIGS)]
     reference, events, seconds = workshop.reference(case)
-    done = []
+    done: list[str] = []
     with fresh(workshop.folder / "kills" / str(number)) as out:
         arguments = workshop.command(case, out)
         for _ in range(3):

@@ -25,8 +25,9 @@ class NetworkSpec:
         family: the kind of network, for fusions of networks of different kinds.
         imagenet: `module:function` that takes the model and returns its ImageNet weights by
             `layer/weight`; empty where there is no download.
-        formats: file ending -> `module:function` that takes a path and returns weights by
-            `layer/weight`; files of Keras are read for every network.
+        formats: file ending -> `module:function` that takes a path and the bytes that its weights
+            may take, and returns weights by `layer/weight`; files of Keras are read for every
+            network.
     """
 
     builder: str

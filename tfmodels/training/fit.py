@@ -14,9 +14,10 @@ from tqdm import tqdm
 from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from tfmodels.errors import RunError
 from tfmodels.models.parts import classifier_head, without_optimizer
 from tfmodels.runs.lock import check_held
-from tfmodels.safe_files import new_file
+from tfmodels.safe_files import checksum, new_file
 from tfmodels.training.callbacks import (
     Checkpoint,
     Logs,
@@ -112,9 +113,9 @@ def fit_stage(
     network, train = stage.network, stage.data.train
     steps = steps_per_epoch(train, config.batch_size)
     _compile(network, config, steps)
-    state = read_state(directory)
-    if state is None or state.stage != stage.number:
-        state = State(stage.number)
+    state = read_state(directory) or State(stage.number)
+    if state.stage != stage.number:
+        state = State(stage.number, files=state.files)
     evaluation = evaluation_batches(stage.data.val)
     if state.step:  # Keras makes the variables of metrics, which the state has, at their first use
         network.test_on_batch(*next(evaluation.as_numpy_iterator()))
@@ -144,7 +145,8 @@ def fit_stage(
                 )
             finally:
                 progress.on_train_end()  # Keras doesn't call it after an error
-    restore(directory, list_variables(model, network, state))  # seeds, too, as for the next stage
+    _check_kept(directory, state)
+    restore(directory, list_variables(model, network, state))  # seeds, too, for the next stage
     _set_final_weights(stage, model, config, state)
 
 
@@ -155,6 +157,17 @@ def _compile(network: keras.Model, config: Config, steps: int) -> None:
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     network.optimizer.build(network.trainable_variables)
+
+
+def _check_kept(directory: Path, state: State) -> None:
+    """Check that what was kept, perhaps by another process, is as it was."""
+    for name, digest in state.files.items():
+        path = directory / name
+        if path.is_symlink() or checksum(path) != digest:
+            raise RunError(
+                f"{path} isn't as it was kept: it was damaged or changed; start over with "
+                "`overwrite=True`"
+            )
 
 
 def _set_final_weights(stage: Stage, model: keras.Model, config: Config, state: State) -> None:
@@ -181,6 +194,10 @@ def _callbacks(
     def save(network: keras.Model) -> None:
         """Save the state of the training."""
         check_held(directory)
+        if not state.step:
+            for name in ("history.csv", "model.keras", "best.keras"):
+                path = stage.folder / name
+                state.files[path.relative_to(directory).as_posix()] = checksum(path)
         save_state(directory, state, list_variables(model, network, state))
 
     def stop_early(*_: Any) -> None:

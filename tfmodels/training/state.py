@@ -38,6 +38,7 @@ class State:
         lr: learning rate at the beginning of the epoch.
         first_loss: loss of the first batch, from which an explosion is told.
         history: a row for each finished epoch, as in history.csv.
+        files: SHA-256 of what was kept after the last epoch, by its path in the run directory.
     """
 
     stage: int
@@ -47,6 +48,7 @@ class State:
     lr: float = 0.0
     first_loss: float | None = None
     history: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def best_epoch(self) -> int:
         """Return the index of the epoch with the best validation accuracy, of equal ones the first.
