@@ -1,8 +1,11 @@
 """From config to run directory, in Python and for any network on any data."""
 
+import csv
 import dataclasses
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +28,8 @@ from tfmodels.models.catalog import NETWORKS
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import RESULTS, TRAINED, is_complete
 from tfmodels.safe_files import read_json
+from tfmodels.training import callbacks, fit
+from tfmodels.training.state import save_state
 
 NAMES = ("red", "green", "blue")
 
@@ -177,6 +182,138 @@ def test_training_further_has_another_order(weights: Path, finished: Path) -> No
     assert start(None) == 0
     own = [start(None, keras.models.load_model(file)) for file in files[1:3]]
     assert own[0] != own[1]
+
+
+def train(out: Path, *arguments: Any) -> int:
+    """Run the command that trains the toy network."""
+    settings = (
+        "--data",
+        "toy",
+        "--model",
+        "toy",
+        "--batch-size",
+        20,
+        "--out",
+        out,
+        "--name",
+        "run",
+    )
+    return cli.main(["train", *map(str, (*settings, *arguments))])
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    """Return the rows of history.csv without the time that each took."""
+    with (run / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def assert_same(run: Path, other: Path) -> None:
+    """Check that weights, history, predictions and metrics are the same to the last bit."""
+    assert history(run) == history(other)
+    for name in ("model.keras", "best.keras"):
+        ours, theirs = (keras.models.load_model(path / name).weights for path in (run, other))
+        for one, another in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one.numpy(), another.numpy())
+    for split, found in open_run(run).predictions().items():
+        expected = open_run(other).predictions()[split]
+        np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    assert (run / "metrics.json").read_bytes() == (other / "metrics.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs by the command, that was never interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    assert train(out, "--epochs", 2) == 0
+    return out / "run"
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What signals do is as before after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_end_a_training_in_order_and_the_same_command_goes_on(
+    tmp_path: Path, whole: Path, signals: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = f"the run so far is kept in {tmp_path / 'run'}.incomplete; the same command continues it"
+    for number, unsaved, code, where in (
+        (signal.SIGINT, -1.0, 130, "in epoch 1, after step 1"),  # saved after every step
+        (signal.SIGTERM, 300.0, 143, "after epoch 1"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+
+            def save(*arguments: Any, number: int = number) -> None:
+                save_state(*arguments)
+                os.kill(os.getpid(), number)
+
+            patch.setattr(callbacks, "LONGEST_UNSAVED", unsaved)
+            patch.setattr(fit, "save_state", save)
+            assert train(tmp_path, "--epochs", 2) == code
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[-1] == f"tfmodels: stopped {where}; {kept}"
+        assert "saving after this step; once more to stop at once" in lines
+        assert [path.name for path in tmp_path.iterdir()] == ["run.incomplete"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert train(tmp_path, "--epochs", 2) == 0
+    assert "from:    epoch 2, step 1\n" in capsys.readouterr().err
+    assert_same(tmp_path / "run", whole)
+    assert len(open_run(tmp_path / "run").config["continued"]) == 2
+
+
+def test_a_run_is_extended_by_more_epochs_and_by_nothing_else(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "--epochs", 1) == 0
+    run = tmp_path / "run"
+    before = (run / "manifest.json").read_bytes()
+    otherwise = "choose another --name, or add --overwrite to start over"
+    for arguments, fault in (
+        (("--epochs", 1), f"{run} exists"),
+        (("--epochs", 2, "--lr", 0.1, "--augment"), "made with --augment False, not True; --lr 0."),
+        (("--epochs", 2, "--schedule", "cosine"), "made with --schedule step, not cosine"),
+        (("--epochs", 1, "--limit", 50), "made with --limit None, not 50"),
+    ):
+        capsys.readouterr()
+        assert train(tmp_path, *arguments) == 2
+        error = capsys.readouterr().err
+        assert fault in error
+        assert error.endswith(f": {otherwise}\n")
+        assert error.count("\n") == 1
+        assert (run / "manifest.json").read_bytes() == before
+    assert train(tmp_path, "--epochs", 2) == 0
+    assert_same(run, whole)
+    assert train(tmp_path, "--epochs", 1) == 2
+    assert "made with --epochs 2, not 1, and can't be shortened" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_exploding_loss_ends_at_that_step_and_the_last_good_weights_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    growing = ("--schedule", "cosine", "--warmup-epochs", 30, "--lr", 3e4)  # a little every step
+    assert train(tmp_path, "--epochs", 40, *growing) == 1
+    kept = tmp_path / "run.incomplete"
+    last = capsys.readouterr().err.splitlines()[-1]
+    found = re.fullmatch(
+        r"tfmodels: the loss became \S+e\+\d+ in epoch (\d+), step \d, with learning rate \de\d: "
+        rf"lower --lr; the run so far is kept in {kept}",
+        last,
+    )
+    assert found
+    epochs = int(found[1]) - 1
+    assert 1 <= epochs == len(history(kept)) < 10
+    for weight in keras.models.load_model(kept / "model.keras").weights:
+        assert np.isfinite(weight.numpy()).all()
+    assert cli.main(["report", str(kept), "--out", str(tmp_path / "so far.html")]) == 0
+    assert "it has no results yet" in (tmp_path / "so far.html").read_text()
+    assert train(tmp_path / "other", "--epochs", 2, "--lr", 1e6) == 1
+    assert "with learning rate 1e6: lower --lr\n" in capsys.readouterr().err
+    assert not list((tmp_path / "other").iterdir())
 
 
 def test_a_failure_before_the_first_epoch_leaves_nothing(
