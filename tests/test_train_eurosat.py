@@ -12,8 +12,8 @@ from tests.conftest import RunScript
 from tfmodels.data.images import load_data
 from tfmodels.models.catalog import build
 from tfmodels.recipes import configure
+from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import is_complete
-from tfmodels.runs.predictions import load_mistakes
 from tfmodels.training.fit import predict
 
 
@@ -61,7 +61,7 @@ def test_a_head_on_features_computed_once(
     for mine, theirs in zip(ours, pretrained.get_weights(), strict=True):
         tf_test.assertAllEqual(mine, theirs)
     missed = data.test.ids[probabilities.argmax(axis=1) != data.test.labels]
-    assert list(load_mistakes(run / "mistakes.npz")) == missed.tolist()
+    assert list(open_run(run).images("mistakes.npz")) == missed.tolist()
 
 
 @pytest.mark.parametrize(
