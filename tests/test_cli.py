@@ -2,6 +2,7 @@ import argparse
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,70 @@ assert not heavy, heavy
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_report_never_replaces_other_files_of_a_run(
+    make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    first, second = make_run("first", seed=1), make_run("second", seed=2)
+    (second / "figures").mkdir()
+    (tmp_path / "link").symlink_to(second)
+    before = list(second.rglob("*"))
+    monkeypatch.chdir(second)
+    for runs, out in (
+        ([first], second / "report.html"),
+        ([second], second / "predictions.npz"),
+        ([first, second], second / "new.html"),
+        ([second], second / "figures" / "new.html"),
+        ([second], tmp_path / "link" / "config.json"),
+        ([first], "manifest.json"),
+    ):
+        assert cli.main(["report", *map(str, runs), "--out", str(out)]) == 2
+        message = f"--out {out} is in a run directory: name a file elsewhere"
+        assert message in capsys.readouterr().err
+    assert cli.main(["report", str(first), str(second)]) == 2  # report.html here
+    assert list(second.rglob("*")) == before
+    for run in (second, "."):
+        assert cli.main(["report", str(run)]) == 0
+        (second / "report.html").unlink()
+    assert cli.main(["report", str(first), "--out", str(tmp_path / "page.html")]) == 0
+
+
+def test_verifying_says_what_it_found(
+    make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = [str(make_run(name, seed=seed)) for seed, name in enumerate(("first", "second"))]
+    assert cli.main(["fuse", *members, "--out", str(tmp_path), "--name", "fused"]) == 0
+    capsys.readouterr()
+    fused = tmp_path / "fused"
+    assert cli.main(["verify", str(fused)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == str(fused)
+    assert out[3] == "  predictions: those of the 2 members, fused"
+    with (fused / "predictions.npz").open("ab") as file:
+        file.write(b"x")
+    assert cli.main(["verify", str(fused)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"tfmodels: {fused / 'predictions.npz'} doesn't match the manifest")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["train", "fuse"])
+@pytest.mark.parametrize("ending", ["", ".incomplete"])
+def test_links_to_folders_of_others_are_refused_before_anything_is_done(
+    make_run: Callable[..., Path], asked: list[Any], tmp_path: Path, verb: str, ending: str
+) -> None:
+    notes = tmp_path / "thesis" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("years of work")
+    members = [str(make_run(name, seed=seed)) for seed, name in enumerate(("first", "second"))]
+    line = [verb, *(members if verb == "fuse" else []), "--out", str(tmp_path), "--name", "x"]
+    link = tmp_path / f"x{ending}"
+    for target in (notes.parent, tmp_path / "nowhere"):
+        link.symlink_to(target)
+        assert cli.main(line) == cli.main([*line, "--overwrite"]) == 2
+        link.unlink()
+    assert not asked
+    assert notes.read_text() == "years of work"
+    assert not (tmp_path / "nowhere").exists()

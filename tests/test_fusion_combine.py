@@ -17,7 +17,8 @@ from tfmodels.fusion.members import Members, load_members
 from tfmodels.fusion.methods import LEARNING
 from tfmodels.fusion.rules import METHODS, fit_temperature, fuse_held_out, fuse_sum
 from tfmodels.runs.contents import open_run
-from tfmodels.runs.directory import RESULTS, is_complete
+from tfmodels.runs.directory import RESULTS, STATE, is_complete
+from tfmodels.runs.lock import MARKER
 from tfmodels.runs.manifest import write_manifest
 from tfmodels.runs.predictions import save_images
 from tfmodels.safe_files import read_json
@@ -143,6 +144,18 @@ def test_a_fusion_never_replaces_a_member(members: Members) -> None:
     with pytest.raises(UsageError, match="first is one of the runs to fuse: choose another `name`"):
         run_fusion(members, "sum", False, members.runs[0].path, overwrite=True)
     assert (members.runs[0].path / "history.csv").exists()
+
+
+def test_a_fusion_never_replaces_an_interrupted_training(members: Members, tmp_path: Path) -> None:
+    state = tmp_path / "fused.incomplete" / STATE
+    state.parent.mkdir()
+    for name in (STATE, MARKER):
+        (state.parent / name).touch()
+    with pytest.raises(UsageError, match="fused.incomplete holds a training that was interrupted"):
+        run_fusion(members, "sum", False, tmp_path / "fused")
+    assert state.exists()
+    run_fusion(members, "sum", False, tmp_path / "fused", overwrite=True)
+    assert not (tmp_path / "fused" / STATE).exists()
 
 
 def test_its_command_names_members_and_method(members: Members, tmp_path: Path) -> None:

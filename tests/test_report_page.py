@@ -263,3 +263,13 @@ def test_a_run_that_is_not_complete_is_shown_as_far_as_it_is(
         assert curves == len(runs) - 1 + bool(epochs)
     write_report([open_unfinished(begun)], begun / "report.html")
     assert not (begun / "manifest.json").exists()
+
+
+def test_predictions_are_shown_as_soon_as_they_are_there(make_run: MakeRun, tmp_path: Path) -> None:
+    begun = make_run("run", skill=1.0).rename(tmp_path / "run.incomplete")
+    for name in ("mistakes.npz", "metrics.json", "manifest.json"):
+        (begun / name).unlink()
+    write_report([open_unfinished(begun)], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert "Most confused: " in page.text
+    assert "Images that are not in the run directory are only named" in page.text

@@ -262,7 +262,9 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
             raise UsageError(f"`out` {path} is a folder: name a file, such as report.html in it")
         if not path.parent.is_dir():
             raise UsageError(f"`out` {path}: there is no folder {path.parent}")
-        if (path.parent / MARKER).exists() and path.resolve() != default.resolve():
+        place, own = path.parent.resolve(), [run.resolve() for run in args.runs]
+        inside = any((folder / MARKER).exists() for folder in (place, *place.parents))
+        if inside and (own, path.name) != ([place], "report.html"):
             raise UsageError(f"`out` {path} is in a run directory: name a file elsewhere")
         check_writable(path.parent)
         from tfmodels.report.page import write_report
