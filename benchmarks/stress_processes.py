@@ -339,7 +339,8 @@ def pair(number: int, rng: np.random.Generator, workshop: Workshop) -> tuple[str
         told = any("is being trained by process" in err for err, _ in results)
         if codes != ([0, 2] if kind == "run" else [0, 0]) or (kind == "run" and not told):
             return kind, "; ".join(f"exit {code}: {err[-200:]}" for err, code in results)
-        return kind, "; ".join(differences(out / "run", reference) for out in set(outs))
+        faults = [differences(out / "run", reference) for out in set(outs)]
+        return kind, "; ".join(filter(None, faults))
 
 
 def memory(number: int, rng: np.random.Generator, workshop: Workshop) -> tuple[str, str]:

@@ -14,7 +14,6 @@ import h5py
 import keras
 import ml_dtypes
 import numpy as np
-import tensorflow as tf
 
 from tfmodels.errors import RunError
 from tfmodels.models.weights.limits import Allowance
@@ -111,8 +110,7 @@ def _check_weight(name: str, weight: h5py.Dataset, allowance: Allowance) -> None
 
 def _read_into(model: keras.Model, path: Path) -> dict[str, np.ndarray]:
     """Load the file over NaNs, return the weights that it replaced, and restore the model."""
-    # As tensors, which aren't copied.
-    before = [(variable, tf.convert_to_tensor(variable.value)) for variable in model.variables]
+    before = [(variable, np.array(variable)) for variable in model.variables]
     try:
         for weight in model.weights:
             weight.assign(keras.ops.full(weight.shape, np.nan, weight.dtype))
