@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,12 +22,12 @@ from tfmodels.report.page import write_report
 from tfmodels.report.tables import summary
 from tfmodels.runs import contents
 from tfmodels.runs.contents import open_run, open_unfinished
-from tfmodels.runs.manifest import update_manifest, write_manifest
-from tfmodels.safe_files import read_json, write_json
+from tfmodels.runs.manifest import MANIFEST, read_manifest, write_manifest
+from tfmodels.safe_files import checksum, read_json, write_json
 
 MakeRun = Callable[..., Path]
 READ = ("config.json", "predictions.npz", "mistakes.npz", "history.csv")
-WRONG: tuple[Any, ...] = (None, True, -1, 10**25, "\x1b[31m", [], [[]], {})
+WRONG: tuple[Any, ...] = (None, -1, 10**25, "\x1b[31m", [[]], {})
 KEYS = {key for kind in vars(contents).values() for key in getattr(kind, "__annotations__", {})}
 
 
@@ -172,8 +173,9 @@ def test_json_of_another_kind_is_named_or_harmless(run: Path, fusion: Path, name
         whole = read_json(damaged / name, dict[str, Any])
         harmless = set()
         for where, content in changed(whole):
-            write_json(damaged / name, content)
-            update_manifest(damaged, name)
+            (damaged / name).write_text(json.dumps(content))
+            files = {**read_manifest(damaged), name: checksum(damaged / name)}
+            (damaged / MANIFEST).write_text(json.dumps({"files": files}))
             message = error_of(damaged)
             assert not message or str(damaged) in message
             if not message:
@@ -293,9 +295,38 @@ def test_a_history_of_another_kind_is_named_or_harmless(run: Path) -> None:
             read_all(run, run.parent / "page.html")
 
 
-def test_runs_of_other_images_say_so(run: Path, other: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_shape": [4, 4, 0]}, r"images have shape \(4, 4, 0\)"),
+        ({"splits": {"val": 120}}, "the numbers of images are {'val': 120}"),
+        ({"splits": {"test": -1}}, "the numbers of images are {'test': -1}"),
+        ({"class_names": [str(i) for i in range(5001)]}, "more than 5000 classes"),
+        ({"class_names": ["a", "b" * 1001]}, "a name of more than 1000 letters"),
+    ],
+)
+def test_data_that_cannot_be_are_refused(
+    run: Path, other: Path, changes: dict[str, Any], message: str
+) -> None:
     dataset = open_run(other).config["dataset"]
-    change_json(other / "config.json", dataset={**dataset, "image_shape": [4, 4, 0]})
+    change_json(other / "config.json", dataset={**dataset, **changes})
     write_manifest(other)
-    with pytest.raises(RunError, match=r"images have shape \(4, 4, 0\)"):
+    with pytest.raises(RunError, match=rf"config\.json can't be used: .*{message}"):
         load_members([run, other])
+
+
+def test_a_bomb_is_refused_though_config_json_claims_as_much(run: Path) -> None:
+    dataset = open_run(run).config["dataset"]
+    splits = dataset["splits"] | {"test": 10**9}
+    change_json(run / "config.json", dataset={**dataset, "splits": splits})
+    change_arrays(run / "predictions.npz", padding=np.zeros(7 * 10**7, "uint8"))
+    with np.load(run / "predictions.npz") as saved:
+        np.savez_compressed(run / "predictions.npz", **saved)
+    (run / "mistakes.npz").write_bytes((run / "predictions.npz").read_bytes())
+    write_manifest(run)
+    opened = open_run(run)
+    for read in (opened.predictions, lambda: opened.images("mistakes.npz")):
+        with pytest.raises(
+            RunError, match=r"claims to hold 70,\d+,\d+ bytes, and 67,108,864 at most"
+        ):
+            read()

@@ -19,7 +19,10 @@ if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
 
 Scalar = bool | int | float | str | None
 CONFIG = "config.json"
-LONGEST_ID = 1000  # characters of an image's id
+LONGEST_ID = 1000  # characters of an image's id, or of a class name
+MOST_CLASSES = 5000  # confusion matrices take 200 MB then
+# How much more an archive's arrays may take than its file; what runs hold shrinks less.
+COMPRESSION, UNCHECKED = 100, 2**26
 
 
 class Dataset(TypedDict):
@@ -187,7 +190,7 @@ class Run:
         classes = len(dataset["class_names"])
         path = self.file("predictions.npz")
         most = 2 * (images + classes) * (4 * classes + 4 * LONGEST_ID + 8)
-        splits, class_names = load_predictions(path, most)
+        splits, class_names = load_predictions(path, _bound(path, most))
         if list(class_names) != dataset["class_names"]:
             raise RunError(f"{path} has other classes than the run's config.json: train again")
         for split, found in splits.items():
@@ -209,7 +212,8 @@ class Run:
 
         shape, path = self.config["dataset"]["image_shape"], self.file(name)
         size = math.prod(shape) + 4 * LONGEST_ID
-        images = load_images(path, 2 * self.config["dataset"]["splits"]["test"] * size + 1000)
+        most = 2 * self.config["dataset"]["splits"]["test"] * size + 1000
+        images = load_images(path, _bound(path, most))
         if any(image.shape != shape for image in images.values()):
             raise RunError(f"{path} holds images of another shape than {shape}: train again")
         return images
@@ -258,6 +262,11 @@ def open_unfinished(path: Path) -> Run:
     return Run(path, _read_config(path / CONFIG), None)
 
 
+def _bound(path: Path, most: int) -> int:
+    """Return the bytes that the arrays of a file may take, whatever config.json claims."""
+    return min(most, max(UNCHECKED, COMPRESSION * path.stat().st_size))
+
+
 def _hint(path: Path) -> str:
     if path.resolve().suffix == ".incomplete":
         return "it stopped early, and the command that began it continues it"
@@ -279,6 +288,9 @@ def _faults(config: RunConfig) -> Iterator[str]:
     dataset, settings = config["dataset"], config["settings"]
     if min(dataset["splits"].values(), default=0) < 0 or "test" not in dataset["splits"]:
         yield f"the numbers of images are {dataset['splits']}"
+    names = dataset["class_names"]
+    if len(names) > MOST_CLASSES or max(map(len, names), default=0) > LONGEST_ID:
+        yield f"more than {MOST_CLASSES} classes, or a name of more than {LONGEST_ID} letters"
     if min(dataset["image_shape"]) < 1:
         yield f"images have shape {dataset['image_shape']}"
     if not config["command"]:
