@@ -17,6 +17,7 @@ from tfmodels.runs.directory import new_run
 from tfmodels.runs.lock import MARKER, check_held, locked
 
 HERE = socket.gethostname()
+AT_ONCE = 5.0  # seconds on a busy machine, far less than it waits for a silent one
 HOLD = """
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def assert_refused(path: Path, message: str) -> None:
     begun = time.monotonic()
     with pytest.raises(UsageError, match=message), locked(path):
         pytest.fail("it was locked twice")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < AT_ONCE
 
 
 def assert_taken(path: Path) -> None:
@@ -84,7 +85,7 @@ def assert_taken(path: Path) -> None:
     begun = time.monotonic()
     with locked(path):
         check_held(path)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < AT_ONCE
     assert not os.path.lexists(lock_file(path))
 
 
@@ -137,14 +138,14 @@ def test_a_machine_that_shows_signs_of_life_keeps_its_lock(tmp_path: Path) -> No
 def test_a_machine_whose_clock_is_slow_keeps_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lock, "SILENCE", 0.3)
+    monkeypatch.setattr(lock, "SILENCE", 0.8)
     leave_lock(tmp_path / "run", silent=1000)
     done = threading.Event()
 
     def live() -> None:
         since = time.time() - 1000
-        while not done.wait(0.1):
-            since += 0.1
+        while not done.wait(0.05):
+            since += 0.05
             os.utime(lock_file(tmp_path / "run"), (since, since))
 
     thread = threading.Thread(target=live)
