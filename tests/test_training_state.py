@@ -22,11 +22,9 @@ from tfmodels.training.fit import train_model
 from tfmodels.training.state import POSITION, State, read_state, restore, save_state
 
 CASES: dict[str, dict[str, Any]] = {
-    "study": {},
     "average, early stopping": {"ema": 0.9, "early_stopping": 1, "lr": 0.05, "epochs": 6},
     "cosine, augmented": {"schedule": "cosine", "warmup_epochs": 1, "augment": True}
     | {"label_smoothing": 0.1, "class_weights": True, "clip_norm": 0.1},
-    "sgd, bfloat16": {"optimizer": "sgd", "precision": "mixed_bfloat16"},
     "adamw, float16": {"optimizer": "adamw", "precision": "mixed_float16", "ema": 0.5},
     "head-then-all": {"trainable": "head-then-all", "weights": "w.keras", "augment": True},
 }
