@@ -66,7 +66,7 @@ def main() -> None:
                 patch.setattr(Checkpoint, "on_epoch_end", end_epoch)
                 if kept == "nothing":
                     patch.setattr("tfmodels.training.fit.restore", lambda *_: None)
-                    patch.setattr("tfmodels.training.fit._set_final_weights", lambda *_: None)
+                    patch.setattr(keras.Model, "load_weights", lambda *_: None)
                 started = time.monotonic()
                 train_model(model, data, config, Path(folder))
                 seconds[kept] = time.monotonic() - started

@@ -22,6 +22,7 @@ from tfmodels.report import plots
 from tfmodels.report.results import write_results
 from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
+from tfmodels.runs.contents import open_unfinished
 from tfmodels.runs.continuation import begin_extension, check_same, check_settings, previous_run
 from tfmodels.runs.directory import new_run, now, run_path
 from tfmodels.runs.predictions import TOLERANCE, Predictions, save_images, save_predictions
@@ -112,6 +113,7 @@ def _go_on(
             "continued": [*previous.config.get("continued", []), description["started"]],
         }
     write_json(directory / "config.json", description)
+    open_unfinished(directory)  # what readers would refuse is refused before the training
     if previous is not None and previous.path == path:
         begin_extension(previous, directory)
     state = read_state(directory)

@@ -200,9 +200,14 @@ def load_data(config: Config) -> ImageData:
 
 
 def _check_class_names(names: Sequence[str]) -> None:
-    fits = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+    fits = not isinstance(names, str) and all(
+        isinstance(name, str) and name and name.isprintable() for name in names
+    )
     if not fits or len(names) < 2 or len(set(names)) < len(names):
-        raise UsageError(f"`class_names` is {names!r}: it must be two or more different names")
+        raise UsageError(
+            f"`class_names` is {names!r}: it must be two or more different names, without control "
+            "characters"
+        )
 
 
 def _split(name: str, arrays: Arrays, classes: int) -> Split:

@@ -291,6 +291,8 @@ def _faults(config: RunConfig) -> Iterator[str]:
     names = dataset["class_names"]
     if len(names) > MOST_CLASSES or max(map(len, names), default=0) > LONGEST_ID:
         yield f"more than {MOST_CLASSES} classes, or a name of more than {LONGEST_ID} letters"
+    if not all(map(str.isprintable, (*names, dataset["name"], dataset["split"]))):
+        yield "a name holds control characters"
     if min(dataset["image_shape"]) < 1:
         yield f"images have shape {dataset['image_shape']}"
     if not config["command"]:

@@ -9,7 +9,14 @@ from typing import Any
 from tfmodels.config import SOURCES
 from tfmodels.errors import UsageError
 from tfmodels.runs.contents import Run, RunConfig, open_run, open_unfinished
-from tfmodels.runs.directory import STATE, check_free, has_state, incomplete, is_complete
+from tfmodels.runs.directory import (
+    STATE,
+    check_free,
+    check_writable,
+    has_state,
+    incomplete,
+    is_complete,
+)
 from tfmodels.runs.lock import locked
 from tfmodels.safe_files import new_file
 
@@ -42,6 +49,7 @@ def check_settings(path: Path, settings: dict[str, Any], overwrite: bool) -> Non
         UsageError: it can't; the message names what differs.
         RunError: the files of an earlier run are damaged.
     """
+    check_writable(path.parent)
     if incomplete(path).exists():
         with locked(path):  # another process may be at it
             pass

@@ -104,10 +104,10 @@ class Resume(keras.callbacks.Callback):
 class Checkpoint(keras.callbacks.Callback):
     """Keep all that a training needs to go on from where it is, and its network.
 
-    After each epoch it writes, in this order: `model.keras`, the network of this epoch;
-    `best.keras`, that of the best validation accuracy; `history.csv`; and last the state, so
-    that an epoch whose state isn't there is trained again. Within long epochs, and when the
-    user wants to stop, it writes the state alone.
+    After each epoch it writes, in this order: `model.keras`, the network of this epoch, or of the
+    best with early stopping; `best.keras`, that of the best validation accuracy; `history.csv`;
+    and last the state, so that an epoch whose state isn't there is trained again. Within long
+    epochs, and when the user wants to stop, it writes the state alone.
     """
 
     def __init__(
@@ -117,7 +117,8 @@ class Checkpoint(keras.callbacks.Callback):
         kept: keras.Model,
         folder: Path,
         request: StopRequest,
-        average: keras.callbacks.SwapEMAWeights | None = None,
+        average: keras.callbacks.SwapEMAWeights | None,
+        best_only: bool,
     ) -> None:
         """Keep a training.
 
@@ -128,10 +129,11 @@ class Checkpoint(keras.callbacks.Callback):
             folder: where to keep it.
             request: whether the user wants to stop.
             average: swaps the weights for their average, which is what is kept.
+            best_only: whether `model.keras` is the best, too.
         """
         super().__init__()
         self.state, self.save, self.kept, self.folder = state, save, kept, folder
-        self.request, self.average = request, average
+        self.request, self.average, self.best_only = request, average, best_only
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clocks, and note the learning rate, which some schedules change every step."""
@@ -167,6 +169,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.request.act(f"after epoch {state.epoch}")
 
     def _keep_model(self) -> None:
+        is_best = self.state.best_epoch() == self.state.epoch - 1
+        if self.best_only and not is_best:
+            return
         if self.average:  # its hooks are the public way to swap
             self.average.on_test_begin()
         path = self.folder / "model.keras"
@@ -174,7 +179,7 @@ class Checkpoint(keras.callbacks.Callback):
             self.kept.save(part)
         if self.average:
             self.average.on_test_end()
-        if self.state.best_epoch() == self.state.epoch - 1:
+        if is_best:
             with new_file(self.folder / "best.keras") as part:
                 shutil.copyfile(path, part)
 

@@ -1,7 +1,6 @@
 """Train a network in stages, and predict with it."""
 
 import dataclasses
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training
 from tfmodels.errors import RunError
 from tfmodels.models.parts import classifier_head, without_optimizer
 from tfmodels.runs.lock import check_held
-from tfmodels.safe_files import checksum, new_file
+from tfmodels.safe_files import checksum
 from tfmodels.training.callbacks import (
     Checkpoint,
     Logs,
@@ -147,7 +146,11 @@ def fit_stage(
                 progress.on_train_end()  # Keras doesn't call it after an error
     _check_kept(directory, state)
     restore(directory, list_variables(model, network, state))  # seeds, too, for the next stage
-    _set_final_weights(stage, model, config, state)
+    without_optimizer(model).load_weights(stage.folder / "model.keras")
+    if config.early_stopping:
+        best = state.history[state.best_epoch()]
+        accuracy = f"val {100 * best['val_accuracy']:.1f}"
+        print(f"kept epoch {best['epoch']} of {state.epoch}, {accuracy}", file=sys.stderr)
 
 
 def _compile(network: keras.Model, config: Config, steps: int) -> None:
@@ -170,19 +173,6 @@ def _check_kept(directory: Path, state: State) -> None:
             )
 
 
-def _set_final_weights(stage: Stage, model: keras.Model, config: Config, state: State) -> None:
-    """Set the weights of the last epoch, as it was kept, or of the best with early stopping."""
-    if config.early_stopping:
-        epoch = state.history[state.best_epoch()]
-        print(
-            f"kept epoch {epoch['epoch']} of {state.epoch}, val {100 * epoch['val_accuracy']:.1f}",
-            file=sys.stderr,
-        )
-        with new_file(stage.folder / "model.keras") as part:
-            shutil.copyfile(stage.folder / "best.keras", part)
-    without_optimizer(model).load_weights(stage.folder / "model.keras")
-
-
 def _callbacks(
     stage: Stage,
     model: keras.Model,
@@ -192,7 +182,7 @@ def _callbacks(
     request: StopRequest,
 ) -> list[keras.callbacks.Callback]:
     def save(network: keras.Model) -> None:
-        """Save the state of the training."""
+        """Save the state of the training, if no other process has taken it over."""
         check_held(directory)
         if not state.step:
             for name in ("history.csv", "model.keras", "best.keras"):
@@ -221,8 +211,17 @@ def _callbacks(
     return [
         *callbacks,
         LossCheck(state),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: check_held(directory)),
         Logs(stage.folder / "tensorboard", write_graph=False),
-        Checkpoint(state, save, without_optimizer(model), stage.folder, request, average),
+        Checkpoint(
+            state,
+            save,
+            without_optimizer(model),
+            stage.folder,
+            request,
+            average,
+            best_only=config.early_stopping is not None,
+        ),
         keras.callbacks.LambdaCallback(on_epoch_end=stop_early),
     ]
 
