@@ -196,7 +196,12 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 "checksum": "0",
                 "split_checksum": "0",
             },
-            "model": {"name": settings["model"], "parameters": 7, "initial_weights": "none"},
+            "model": {
+                "name": settings["model"],
+                "parameters": 7,
+                "structure": "0",
+                "initial_weights": "none",
+            },
             "versions": {"keras": "3.15.1"},
             "hardware": {"machine": "m", "processor": "one", "cores": 2, "memory_gib": 1},
             "started": "2026-01-01",

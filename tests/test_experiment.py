@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from tfmodels.models.catalog import NETWORKS
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import RESULTS, TRAINED, is_complete
 from tfmodels.safe_files import read_json
-from tfmodels.training import callbacks, fit
+from tfmodels.training import callbacks
 from tfmodels.training.state import save_state
 
 NAMES = ("red", "green", "blue")
@@ -110,6 +111,36 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
     expected = model.predict(test[0], verbose=0)
     tf_test.assertAllClose(probabilities(path), expected, atol=1e-6)
     assert read_json(path / "metrics.json", dict[str, Any])["test"]["accuracy"] > 0.9
+
+
+def test_an_own_model_goes_on_if_it_and_the_data_are_the_same(tmp_path: Path) -> None:
+    def train(activation: str = "relu", shift: int = 0, stop: bool = False) -> Path:
+        images, labels = arrays(30, 0)
+        shifted = images, (labels + shift) % 3
+        data = ImageData.from_arrays(shifted, arrays(30, 1), arrays(30, 2), NAMES, name="mine")
+        layers = keras.layers
+        keras.utils.set_random_seed(0)
+        hidden = [layers.Flatten(), layers.Dense(4, activation), layers.Dropout(0.5)]
+        model = keras.Sequential([keras.Input((8, 8, 3)), *hidden, layers.Dense(3, "softmax")])
+        with pytest.MonkeyPatch.context() as patch:
+            if stop:
+
+                def save(*arguments: Any) -> None:
+                    save_state(*arguments)
+                    raise KeyboardInterrupt
+
+                patch.setattr(callbacks, "save_state", save)
+            return run(Config(epochs=3), data=data, model=model, out=tmp_path)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stop=True)
+    with pytest.raises(UsageError, match="mine_sequential_.* was made with structure"):
+        train(activation="tanh")
+    with pytest.raises(UsageError, match="was made with split checksum"):
+        train(shift=1)
+    continued = probabilities(train())
+    shutil.rmtree(tmp_path)
+    np.testing.assert_array_equal(continued, probabilities(train()))
 
 
 def without_softmax() -> keras.Model:
@@ -252,7 +283,7 @@ def test_signals_end_a_training_in_order_and_the_same_command_goes_on(
                 os.kill(os.getpid(), number)
 
             patch.setattr(callbacks, "LONGEST_UNSAVED", unsaved)
-            patch.setattr(fit, "save_state", save)
+            patch.setattr(callbacks, "save_state", save)
             assert train(tmp_path, "--epochs", 2) == code
         lines = capsys.readouterr().err.splitlines()
         assert lines[-1] == f"tfmodels: stopped {where}; {kept}"

@@ -301,8 +301,8 @@ def test_a_history_of_another_kind_is_named_or_harmless(run: Path) -> None:
         ({"image_shape": [4, 4, 0]}, r"images have shape \(4, 4, 0\)"),
         ({"splits": {"val": 120}}, "the numbers of images are {'val': 120}"),
         ({"splits": {"test": -1}}, "the numbers of images are {'test': -1}"),
-        ({"class_names": [str(i) for i in range(5001)]}, "more than 5000 classes"),
-        ({"class_names": ["a", "b" * 1001]}, "a name of more than 1000 letters"),
+        ({"class_names": [str(i) for i in range(10_001)]}, "there are 10,001 classes"),
+        ({"class_names": ["a", "b" * 1001]}, "the name of a class has more than 1000 letters"),
     ],
 )
 def test_data_that_cannot_be_are_refused(

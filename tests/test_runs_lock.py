@@ -129,12 +129,6 @@ def test_a_process_that_has_the_number_of_a_dead_one_does_not_count(tmp_path: Pa
     assert_taken(tmp_path / "run")
 
 
-def test_a_machine_that_shows_signs_of_life_keeps_its_lock(tmp_path: Path) -> None:
-    leave_lock(tmp_path / "run", silent=5)
-    assert_refused(tmp_path / "run", "run is being trained by process 4242 on cluster7: wait")
-    assert lock_file(tmp_path / "run").exists()
-
-
 def test_a_machine_whose_clock_is_slow_keeps_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,7 +157,7 @@ def test_the_lock_of_a_machine_that_is_silent_is_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(lock, "SILENCE", 0.3)
-    leave_lock(tmp_path / "run", silent=1000)
+    leave_lock(tmp_path / "run", silent=0)
     begun = time.monotonic()
     assert_taken(tmp_path / "run")
     assert time.monotonic() - begun >= 0.3

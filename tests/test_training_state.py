@@ -17,7 +17,7 @@ from tfmodels.errors import RunError
 from tfmodels.models.catalog import NETWORKS
 from tfmodels.runs.directory import STATE
 from tfmodels.safe_files import read_arrays, write_arrays
-from tfmodels.training import callbacks, fit
+from tfmodels.training import callbacks
 from tfmodels.training.fit import train_model
 from tfmodels.training.state import POSITION, State, read_state, restore, save_state
 
@@ -78,7 +78,7 @@ def interrupt_after(save: int, patch: pytest.MonkeyPatch) -> None:
             raise StoppedError
 
     patch.setattr(callbacks, "LONGEST_UNSAVED", -1.0)
-    patch.setattr(fit, "save_state", save_and_stop)
+    patch.setattr(callbacks, "save_state", save_and_stop)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -124,13 +124,15 @@ def test_all_variables_come_back_or_none(tmp_path: Path) -> None:
         keras.Variable(np.full((2, 3), 1.5), dtype=dtype)
         for dtype in ("float32", "bfloat16", "int32")
     ]
-    state = State(1, epoch=2, step=3, first_loss=0.1, history=[{"val_accuracy": 0.1 + 0.2}])
-    save_state(tmp_path, state, variables)
+    row: Any = {"epoch": 1} | dict.fromkeys(callbacks.HISTORY_COLUMNS[1:], 0.1 + 0.2)
+    state = State(1, epoch=1, step=3, first_loss=0.1, history=[row])
+    best = [np.arange(3.0)]
+    save_state(tmp_path, state, variables, best)
     assert read_state(tmp_path) == state
     before = [np.array(variable) for variable in variables]
     for variable in variables:
         variable.assign(np.zeros((2, 3)))
-    restore(tmp_path, variables)
+    np.testing.assert_array_equal(restore(tmp_path, variables), best)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(np.array(variable), value, strict=True)
     others = [keras.Variable(np.zeros((2, 3))), keras.Variable(np.zeros(2))]
@@ -141,14 +143,14 @@ def test_all_variables_come_back_or_none(tmp_path: Path) -> None:
 
 def test_damaged_states_are_refused(tmp_path: Path) -> None:
     variables = [keras.Variable(np.arange(1000.0))]
-    save_state(tmp_path, State(0), variables)
+    save_state(tmp_path, State(0), variables, [])
     content = (tmp_path / STATE).read_bytes()
     middle = len(content) // 2
     for damaged in (b"", content[:-5], content[:middle] + b"\xff" + content[middle + 1 :]):
         (tmp_path / STATE).write_bytes(damaged)
         with pytest.raises(RunError, match=f"{STATE} can't be read"):
             restore(tmp_path, variables)
-    for position in ("{}", '{"stage": "1"}', "[", 5):
+    for position in ("{}", '{"stage": "1"}', '{"stage": 0, "epoch": 1}', "[", 5):
         write_arrays(tmp_path / STATE, {POSITION: np.array(position)})
         with pytest.raises(RunError, match=f"{STATE} can't be read"):
             read_state(tmp_path)

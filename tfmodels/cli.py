@@ -18,6 +18,7 @@ from tfmodels.recipes import RECIPES, configure
 from tfmodels.runs.directory import check_writable, run_path
 from tfmodels.runs.environment import import_quietly
 from tfmodels.runs.lock import MARKER
+from tfmodels.runs.manifest import MANIFEST
 from tfmodels.terminal import Parser, as_flags, run_command
 
 if TYPE_CHECKING:  # NumPy takes half the time of `--help`
@@ -263,7 +264,11 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
         if not path.parent.is_dir():
             raise UsageError(f"`out` {path}: there is no folder {path.parent}")
         place, own = path.parent.resolve(), [run.resolve() for run in args.runs]
-        inside = any((folder / MARKER).exists() for folder in (place, *place.parents))
+        inside = any(
+            (folder / name).exists()
+            for folder in (place, *place.parents)
+            for name in (MARKER, MANIFEST)
+        )
         if inside and (own, path.name) != ([place], "report.html"):
             raise UsageError(f"`out` {path} is in a run directory: name a file elsewhere")
         check_writable(path.parent)

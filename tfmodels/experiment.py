@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tfmodels.data.augmentation import SHIFT
 from tfmodels.data.images import ImageData, load_data
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
-from tfmodels.models.parts import weights_checksum
+from tfmodels.models.parts import structure_checksum, weights_checksum
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.report import plots
 from tfmodels.report.results import write_results
@@ -24,7 +25,7 @@ from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
 from tfmodels.runs.contents import open_unfinished
 from tfmodels.runs.continuation import begin_extension, check_same, check_settings, previous_run
-from tfmodels.runs.directory import new_run, now, run_path
+from tfmodels.runs.directory import RESULTS, new_run, now, run_path
 from tfmodels.runs.predictions import TOLERANCE, Predictions, save_images, save_predictions
 from tfmodels.safe_files import checksum, write_json
 from tfmodels.training.fit import Stage, predict, train_model
@@ -107,7 +108,11 @@ def _go_on(
     """
     previous = previous_run(path, overwrite)
     if previous is not None:
+        if model_is_own(description):  # its weights are those of a new start, or trained already
+            description["model"]["initial_weights"] = previous.config["model"]["initial_weights"]
         check_same(previous, description)
+        for name in set(RESULTS) - {"config.json"}:  # of fewer epochs
+            (directory / name).unlink(missing_ok=True)
         description |= {
             "started": previous.config["started"],
             "continued": [*previous.config.get("continued", []), description["started"]],
@@ -120,6 +125,11 @@ def _go_on(
     if state is not None:
         print(f"{'from:':<9}epoch {state.epoch + 1}, step {state.step + 1}", file=sys.stderr)
     return description
+
+
+def model_is_own(description: dict[str, Any]) -> bool:
+    """Return whether a run is of a model of one's own, which has no `weights`."""
+    return description["settings"]["weights"] is None
 
 
 def _judge(last: Stage, network: keras.Model, data: ImageData, directory: Path) -> None:
@@ -224,7 +234,7 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
     return {
         "settings": dataclasses.asdict(config),
         "seed": config.seed,
-        "command": sys.argv,
+        "command": sys.argv or ["python"],
         "git_commit": environment.git_commit(),
         "dataset": {
             "name": data.name,
@@ -236,17 +246,29 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
             "split": data.split_description,
             "splits": {part: len(getattr(data, part)) for part in ("train", "val", "test")},
         },
-        "model": {"name": model.name, "parameters": model.count_params()},
+        "model": {
+            "name": _plain_name(model),
+            "parameters": model.count_params(),
+            "structure": structure_checksum(model),
+        },
         "backend": backend,
         "versions": environment.versions(*{backend} - {"tensorflow"}),
         "hardware": environment.hardware() | {"devices": keras.distribution.list_devices()},
     }
 
 
+def _plain_name(model: keras.Model) -> str:
+    """Return a model's name, without the number that Keras adds where it makes up the name."""
+    return re.sub(r"^(sequential|functional)_\d+$", r"\1", model.name)
+
+
 def _split_checksum(data: ImageData) -> str:
-    """Return the SHA-256 of the ids of each split, so that other lists of names are noticed."""
-    ids = [part for split in (data.train, data.val, data.test) for part in (*split.ids, "")]
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    """Return the SHA-256 of ids and labels of each split, so that others are noticed."""
+    digest = hashlib.sha256()
+    for split in (data.train, data.val, data.test):
+        digest.update("\n".join([*split.ids, ""]).encode())
+        digest.update(split.labels.tobytes())
+    return digest.hexdigest()
 
 
 def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
@@ -254,7 +276,8 @@ def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
     settings, hardware = description["settings"], description["hardware"]
     counts = description["dataset"]["splits"]
     images = ", ".join(f"{count:,} {part}" for part, count in counts.items())
-    start = "from scratch" if settings["weights"] == "none" else f"from {settings['weights']}"
+    weights = settings["weights"]  # None of a model of one's own
+    start = "from scratch" if weights == "none" else f"from {weights or 'its own weights'}"
     lines = {
         "data": f"{data.name} {data.version}, {len(data.class_names)} classes; images: {images}",
         "split": data.split_description,
@@ -285,8 +308,12 @@ def _own_settings(
         raise UsageError(
             "`precision` is for networks by name: give the layers of your `model` a dtype policy"
         )
-    precision = model.dtype_policy.name
-    return own | {"model": model.name, "image_size": None, "weights": None, "precision": precision}
+    return own | {
+        "model": _plain_name(model),
+        "image_size": None,
+        "weights": None,
+        "precision": model.dtype_policy.name,
+    }
 
 
 def _initial_weights(config: Config, model: keras.Model | None = None) -> str:

@@ -17,7 +17,7 @@ from tfmodels.models.weights.loading import load_weights
 from tfmodels.report.tables import csv_table, markdown_table, percent
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.continuation import check_settings
-from tfmodels.runs.directory import is_complete, run_path
+from tfmodels.runs.directory import has_state, is_complete, run_path
 from tfmodels.safe_files import write_text
 
 Row = tuple[dict[str, Any], tuple[float, float, float, float]]
@@ -90,7 +90,11 @@ def _run_all(
     """Run what isn't complete, after a look at all; return the paths of the runs by row."""
     planned = {name: dataclasses.replace(config, **changes) for name, (changes, _) in table.items()}
     paths = {name: run_path(out, row.run_name()) for name, row in planned.items()}
-    todo = {name for name in planned if overwrite or not is_complete(paths[name])}
+    todo = {
+        name
+        for name in planned
+        if overwrite or has_state(paths[name]) or not is_complete(paths[name])
+    }
     for name, row in planned.items():
         if name in todo:
             check_settings(paths[name], dataclasses.asdict(row), overwrite)

@@ -19,7 +19,7 @@ from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.runs.contents import CONFIG, Metrics, Run, open_run
 from tfmodels.runs.manifest import check_file, list_files
-from tfmodels.safe_files import printable, read_json
+from tfmodels.safe_files import LARGEST_JSON, open_file, open_zip, printable, read_json, read_member
 
 PREDICTIONS, FUSION, MODEL = "predictions.npz", "fusion.json", "model.keras"
 # Largest differences of probabilities: between machines, and where layers compute in 16 bits.
@@ -147,12 +147,27 @@ def _load_network(run: Run, path: Path) -> keras.Model:
     """Load the network of a run; of one of the catalogue only the weights are read."""
     network, size = run.config["settings"].get("model"), run.config["settings"].get("image_size")
     if network not in NETWORKS or not isinstance(size, int):
+        _check_claim(run, path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     Config(model=str(network), image_size=size)  # checks the size
     dataset = run.config["dataset"]
     model = build(str(network), dataset["image_shape"], len(dataset["class_names"]), size)
     load_weights(model, str(network), str(path))
     return model
+
+
+def _check_claim(run: Run, path: Path) -> None:
+    """Check the number of parameters that a `.keras` file claims, before memory is taken for them.
+
+    Raises:
+        ValueError: it isn't the run's, or is more than the file can hold.
+    """
+    with open_file(path) as file, open_zip(file) as archive:
+        structure = read_member(archive, "config.json", LARGEST_JSON).decode()
+    with keras.StatelessScope():  # where variables have shapes only
+        claimed = keras.models.model_from_json(structure).count_params()
+    if claimed != run.config.get("model", {}).get("parameters") or claimed > path.stat().st_size:
+        raise ValueError(f"it claims {claimed:,} parameters")
 
 
 def _compare(

@@ -1,6 +1,7 @@
 """Feature extractor and classifier head of a network."""
 
 import hashlib
+import re
 
 import keras
 import numpy as np
@@ -24,6 +25,14 @@ def without_optimizer(model: keras.Model) -> keras.Model:
     Keras would save and load the state of the optimizer, too.
     """
     return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def structure_checksum(model: keras.Model) -> str:
+    """Return the SHA-256 of what a model is made of, in hexadecimal.
+
+    Without the numbers in names, by which Keras tells layers from all that it has made before.
+    """
+    return hashlib.sha256(re.sub(r'_\d+"', '"', model.to_json()).encode()).hexdigest()
 
 
 def weights_checksum(model: keras.Model) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
 Scalar = bool | int | float | str | None
 CONFIG = "config.json"
 LONGEST_ID = 1000  # characters of an image's id, or of a class name
-MOST_CLASSES = 5000  # confusion matrices take 200 MB then
+MOST_CLASSES = 10_000  # a confusion matrix of as many takes 800 MB
 # How much more an archive's arrays may take than its file; what runs hold shrinks less.
 COMPRESSION, UNCHECKED = 100, 2**26
 
@@ -43,6 +43,7 @@ class Network(TypedDict):
 
     name: str
     parameters: int
+    structure: str
     initial_weights: str
 
 
@@ -289,8 +290,10 @@ def _faults(config: RunConfig) -> Iterator[str]:
     if min(dataset["splits"].values(), default=0) < 0 or "test" not in dataset["splits"]:
         yield f"the numbers of images are {dataset['splits']}"
     names = dataset["class_names"]
-    if len(names) > MOST_CLASSES or max(map(len, names), default=0) > LONGEST_ID:
-        yield f"more than {MOST_CLASSES} classes, or a name of more than {LONGEST_ID} letters"
+    if len(names) > MOST_CLASSES:
+        yield f"there are {len(names):,} classes, and at most {MOST_CLASSES:,} can be judged"
+    if max(map(len, names), default=0) > LONGEST_ID:
+        yield f"the name of a class has more than {LONGEST_ID} letters"
     if not all(map(str.isprintable, (*names, dataset["name"], dataset["split"]))):
         yield "a name holds control characters"
     if min(dataset["image_shape"]) < 1:

@@ -148,7 +148,7 @@ def new_run(
         _recover(path)
         check_free(path, overwrite or replace)
         work, replaces = incomplete(path), path.exists()
-        if overwrite:
+        if overwrite or not has_state(path):
             _remove(work)
         _begin(work)
         try:
@@ -239,13 +239,14 @@ def _walk(folder: Path) -> Iterator[str]:
 def _remove(folder: Path) -> None:
     """Remove a run, if there is one.
 
-    Its manifest goes first, so that what is left isn't taken as complete, and its marker last, so
-    that it is known as a run.
+    Its manifest and state go first, so that what is left is neither complete nor continued, and its
+    marker last, so that it is known as a run.
     """
     if not os.path.lexists(folder):
         return
     _check_ours(folder)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    for name in (MANIFEST, STATE):
+        (folder / name).unlink(missing_ok=True)
     for entry in folder.iterdir():
         if entry.name != MARKER:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -53,7 +54,8 @@ def check_held(work: Path) -> None:
     """
     path = work.absolute().with_name(work.name.removesuffix(".incomplete"))
     lock = _HELD.get(path)
-    if lock is not None and not lock.is_lock_held_by_us:
+    # Without an owner the file can't be read, as when a network's disk has a hiccup.
+    if lock is not None and lock.owner is not None and not lock.is_lock_held_by_us:
         raise RunError(f"this process was suspended, and {_describe(lock, path)}")
 
 
@@ -69,7 +71,10 @@ def _acquire(lock: "filelock.SoftFileLease", path: Path) -> None:
         except FileNotFoundError:  # it was released in between
             lock.acquire(timeout=0)
             return
-        if time.time() - marker.st_mtime < SILENCE:
+        owner = lock.owner
+        elsewhere = owner is not None and owner.hostname.split("?")[0] != socket.gethostname()
+        # Whether a process of another machine is alive only waiting shows: clocks may differ.
+        if not elsewhere and time.time() - marker.st_mtime < SILENCE:
             raise
     if not marker.st_size:  # of a process that was killed at that moment; filelock respects it
         lock.force_break()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import TypedDict
 
 from tfmodels.errors import RunError
@@ -33,8 +33,8 @@ def read_manifest(run: Path) -> dict[str, str]:
     """
     files = read_json(run / MANIFEST, Manifest)["files"]
     for name in files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or name != path.as_posix():
+        path = PureWindowsPath(name)  # with both kinds of slashes, and drives
+        if path.anchor or ".." in path.parts or name != path.as_posix():
             raise RunError(f"{run / MANIFEST} can't be used: it names {name!r}; train again")
     return files
 
@@ -57,7 +57,8 @@ def check_file(run: Path, files: dict[str, str], name: str) -> Path:
     if not os.path.lexists(path):
         raise RunError(f"{path} is missing: train again")
     if path.is_symlink() or checksum(path) != files[name]:
-        raise RunError(f"{path} doesn't match the manifest: it was damaged or changed; train again")
+        again = "make it again with `report`" if name == "report.html" else "train again"
+        raise RunError(f"{path} doesn't match the manifest: it was damaged or changed; {again}")
     return path
 
 

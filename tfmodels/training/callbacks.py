@@ -1,7 +1,6 @@
 """What happens around steps and epochs: learning rate, checks, what is kept, a line of progress."""
 
 import math
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -9,15 +8,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import keras
+import numpy as np
 
 from tfmodels.errors import DivergenceError
+from tfmodels.models.parts import without_optimizer
 from tfmodels.report.tables import csv_table
+from tfmodels.runs.lock import check_held
 from tfmodels.safe_files import new_file, write_text
 from tfmodels.training.interruption import StopRequest
-from tfmodels.training.state import State
+from tfmodels.training.state import State, list_variables, restore, save_state
 
 EXPLOSION = 1e6  # times the loss of the first batch
 LONGEST_UNSAVED = 300.0  # seconds
+KEPT = ("history.csv", "model.keras", "best.keras")  # of each stage
 HISTORY_COLUMNS = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
@@ -36,7 +39,7 @@ class StepDecay(keras.callbacks.LearningRateScheduler):
         super().__init__(lambda epoch: step_decay(epoch, lr, step_size, gamma))
 
 
-class Logs(keras.callbacks.TensorBoard):
+class TensorBoardLogs(keras.callbacks.TensorBoard):
     """TensorBoard's logs, on the disk after each epoch: Keras leaves them in memory for long."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -58,14 +61,16 @@ class LossCheck(keras.callbacks.Callback):
         self.state = state
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Begin a running mean anew."""
-        self.before: tuple[int, float] | None = None if self.state.step else (0, 0.0)
+        """Begin a new mean."""
+        self.mean_before: float | None = None if self.state.step else 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Find the loss of this step from the mean of the epoch, and check it."""
         mean, steps = (logs or {})["loss"], self.state.step + 1
-        loss = mean if self.before is None else steps * mean - self.before[0] * self.before[1]
-        self.before = (steps, mean)
+        loss = mean  # right after a restart the mean before isn't known
+        if self.mean_before is not None:
+            loss = steps * mean - (steps - 1) * self.mean_before
+        self.mean_before = mean
         if self.state.first_loss is None:
             self.state.first_loss = mean
         if not loss < EXPLOSION * max(self.state.first_loss, 1.0):  # also if it is no number
@@ -90,50 +95,61 @@ class Resume(keras.callbacks.Callback):
     Keras resets metrics between `on_train_begin` and the first `on_epoch_begin`.
     """
 
-    def __init__(self, epoch: int, restore: Callable[[keras.Model], None]) -> None:
-        """Call `restore` with the network that is trained when the epoch begins, from 0."""
+    def __init__(self, epoch: int, restore: Callable[[], None]) -> None:
+        """Call `restore` when the epoch begins, from 0."""
         super().__init__()
         self.epoch, self.restore = epoch, restore
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Restore the variables in the first epoch."""
         if epoch == self.epoch:
-            self.restore(self.model)
+            self.restore()
 
 
 class Checkpoint(keras.callbacks.Callback):
     """Keep all that a training needs to go on from where it is, and its network.
 
-    After each epoch it writes, in this order: `model.keras`, the network of this epoch, or of the
-    best with early stopping; `best.keras`, that of the best validation accuracy; `history.csv`;
-    and last the state, so that an epoch whose state isn't there is trained again. Within long
-    epochs, and when the user wants to stop, it writes the state alone.
+    After each epoch it writes the state, and then what is made from it: `history.csv`, and in
+    `model.keras` and `best.keras` the networks of this epoch and of the best validation accuracy.
+    Within long epochs, and when the user wants to stop, it writes the state alone. At the end all
+    is made from the state once more, whatever became of the files.
     """
 
     def __init__(
         self,
+        model: keras.Model,
+        network: keras.Model,
         state: State,
-        save: Callable[[keras.Model], None],
-        kept: keras.Model,
+        directory: Path,
         folder: Path,
         request: StopRequest,
-        average: keras.callbacks.SwapEMAWeights | None,
-        best_only: bool,
+        averages: bool,
     ) -> None:
         """Keep a training.
 
         Args:
-            state: where it is; updated at each step.
-            save: saves the state, given the network that is trained.
-            kept: the model to keep, of which that network may be a part.
-            folder: where to keep it.
+            model: to keep.
+            network: that is trained, the model or a part of it.
+            state: of the training; updated here.
+            directory: of the run, for the state.
+            folder: for the other files.
             request: whether the user wants to stop.
-            average: swaps the weights for their average, which is what is kept.
-            best_only: whether `model.keras` is the best, too.
+            averages: whether the optimizer averages weights; the average is validated and kept.
         """
         super().__init__()
-        self.state, self.save, self.kept, self.folder = state, save, kept, folder
-        self.request, self.average, self.best_only = request, average, best_only
+        self.whole, self.network, self.kept = model, network, without_optimizer(model)
+        self.state, self.request = state, request
+        self.directory, self.folder = directory, folder
+        self.best: list[np.ndarray] = []
+        # Its hooks are the public way to swap weights and averages. It may not do so by itself: in
+        # the last epoch it loses the weights from which a training could go on.
+        self.average = keras.callbacks.SwapEMAWeights() if averages else keras.callbacks.Callback()
+        self.average.set_model(network)
+
+    def restore(self) -> None:
+        """Set all variables to the saved state."""
+        variables = list_variables(self.whole, self.network, self.state)
+        self.best = restore(self.directory, variables)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clocks, and note the learning rate, which some schedules change every step."""
@@ -151,37 +167,64 @@ class Checkpoint(keras.callbacks.Callback):
         overdue = self.request.signal or time.monotonic() - self.saved > LONGEST_UNSAVED
         if overdue and batch + 1 < self.params["steps"]:
             self.state.seconds = time.monotonic() - self.started
-            self.save(self.model)  # JAX has variables up to date where this is read
+            self._save()
             self.saved = time.monotonic()
-            self.request.act(f"in epoch {self.state.epoch + 1}, after step {self.state.step}")
+            self.request.stop(f"in epoch {self.state.epoch + 1}, after step {self.state.step}")
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Validate the averaged weights."""
+        self.average.on_test_begin()
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Go on with the weights as they were trained."""
+        self.average.on_test_end()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the network, the history and the state."""
+        """Keep the state, the history and the networks."""
         logs, state = logs or {}, self.state
-        metrics = {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs}
         seconds = round(time.monotonic() - self.started, 2)
-        state.history.append({"epoch": epoch + 1, "lr": state.lr, **metrics, "seconds": seconds})
+        metrics: Any = {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs}
+        row: Any = {"epoch": epoch + 1, "lr": state.lr, **metrics, "seconds": seconds}
+        state.history.append(row)
         state.epoch, state.step, state.seconds = epoch + 1, 0, 0.0
-        self._keep_model()
-        rows = [[row[name] for name in HISTORY_COLUMNS] for row in state.history]
-        write_text(self.folder / "history.csv", csv_table(HISTORY_COLUMNS, rows))
-        self.save(self.model)
-        self.request.act(f"after epoch {state.epoch}")
+        self.on_test_begin()
+        weights = self.kept.get_weights()
+        self.on_test_end()
+        if state.best_epoch() == state.epoch - 1:
+            self.best = weights
+        self._save()
+        self._keep_history()
+        self._keep_model("model.keras", weights)
+        if self.best is weights:
+            self._keep_model("best.keras", weights)
+        self.request.stop(f"after epoch {state.epoch}")
 
-    def _keep_model(self) -> None:
-        is_best = self.state.best_epoch() == self.state.epoch - 1
-        if self.best_only and not is_best:
-            return
-        if self.average:  # its hooks are the public way to swap
-            self.average.on_test_begin()
-        path = self.folder / "model.keras"
-        with new_file(path) as part:
+    def finish(self, best_only: bool) -> None:
+        """Set the weights of the last epoch, or of the best, and keep all once more."""
+        self.restore()
+        self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
+        last = self.best if best_only else self.kept.get_weights()
+        self._keep_history()
+        self._keep_model("best.keras", self.best)
+        self._keep_model("model.keras", last)
+        self.kept.set_weights(last)
+
+    def _save(self) -> None:
+        check_held(self.directory)
+        network = self.model  # JAX has variables up to date where this is read
+        variables = list_variables(self.whole, network, self.state)
+        save_state(self.directory, self.state, variables, self.best)
+
+    def _keep_history(self) -> None:
+        rows = [list(row.values()) for row in self.state.history]
+        write_text(self.folder / "history.csv", csv_table(HISTORY_COLUMNS, rows))
+
+    def _keep_model(self, name: str, weights: list[np.ndarray]) -> None:
+        before = self.kept.get_weights()
+        self.kept.set_weights(weights)
+        with new_file(self.folder / name) as part:
             self.kept.save(part)
-        if self.average:
-            self.average.on_test_end()
-        if is_best:
-            with new_file(self.folder / "best.keras") as part:
-                shutil.copyfile(path, part)
+        self.kept.set_weights(before)
 
 
 class Progress(keras.callbacks.Callback):

@@ -14,21 +14,21 @@ from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from tfmodels.errors import RunError
-from tfmodels.models.parts import classifier_head, without_optimizer
-from tfmodels.runs.lock import check_held
+from tfmodels.models.parts import classifier_head
 from tfmodels.safe_files import checksum
 from tfmodels.training.callbacks import (
+    KEPT,
     Checkpoint,
-    Logs,
     LossCheck,
     Progress,
     Resume,
     StepDecay,
+    TensorBoardLogs,
 )
 from tfmodels.training.features import compute_features
-from tfmodels.training.interruption import StopRequest, stop_requests
+from tfmodels.training.interruption import stop_requests
 from tfmodels.training.optimizers import build_loss, build_optimizer
-from tfmodels.training.state import State, list_variables, read_state, restore, save_state
+from tfmodels.training.state import State, read_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +112,7 @@ def fit_stage(
     network, train = stage.network, stage.data.train
     steps = steps_per_epoch(train, config.batch_size)
     _compile(network, config, steps)
-    state = read_state(directory) or State(stage.number)
-    if state.stage != stage.number:
-        state = State(stage.number, files=state.files)
+    state = _find_state(stage, directory)
     evaluation = evaluation_batches(stage.data.val)
     if state.step:  # Keras makes the variables of metrics, which the state has, at their first use
         network.test_on_batch(*next(evaluation.as_numpy_iterator()))
@@ -122,6 +120,9 @@ def fit_stage(
     augment = stage.data.augment if config.augment and network is model else None
     seed = (config.seed, start, stage.number)
     with stop_requests() as request:
+        checkpoint = Checkpoint(
+            model, network, state, directory, stage.folder, request, averages=config.ema > 0
+        )
         while not state.is_finished(config.epochs, config.early_stopping):
             # What is left of an epoch has fewer steps, and Keras has one number for all epochs.
             end = state.epoch + 1 if state.step else config.epochs
@@ -136,17 +137,13 @@ def fit_stage(
                     steps_per_epoch=steps - state.step,  # the pipeline runs through all epochs
                     shuffle=False,  # and has an order of its own
                     class_weight=_class_weights(train) if config.class_weights else None,
-                    callbacks=[
-                        *_callbacks(stage, model, config, directory, state, request),
-                        progress,
-                    ],
+                    callbacks=[*_callbacks(stage, config, checkpoint), progress],
                     verbose=0,
                 )
             finally:
                 progress.on_train_end()  # Keras doesn't call it after an error
-    _check_kept(directory, state)
-    restore(directory, list_variables(model, network, state))  # seeds, too, for the next stage
-    without_optimizer(model).load_weights(stage.folder / "model.keras")
+        checkpoint.finish(best_only=config.early_stopping is not None)
+        request.stop("after the last epoch")
     if config.early_stopping:
         best = state.history[state.best_epoch()]
         accuracy = f"val {100 * best['val_accuracy']:.1f}"
@@ -162,66 +159,44 @@ def _compile(network: keras.Model, config: Config, steps: int) -> None:
     network.optimizer.build(network.trainable_variables)
 
 
-def _check_kept(directory: Path, state: State) -> None:
-    """Check that what was kept, perhaps by another process, is as it was."""
-    for name, digest in state.files.items():
-        path = directory / name
-        if path.is_symlink() or checksum(path) != digest:
+def _find_state(stage: Stage, directory: Path) -> State:
+    """Return the state from which a stage goes on, a new one if there is none of it.
+
+    Raises:
+        RunError: what an earlier stage kept isn't as it was.
+    """
+    state = read_state(directory)
+    if state is None or state.stage != stage.number:
+        kept = [directory / "head" / name for name in KEPT] if stage.number else []
+        return State(
+            stage.number,
+            earlier={path.relative_to(directory).as_posix(): checksum(path) for path in kept},
+        )
+    for name, digest in state.earlier.items():
+        if checksum(directory / name) != digest:
             raise RunError(
-                f"{path} isn't as it was kept: it was damaged or changed; start over with "
-                "`overwrite=True`"
+                f"{directory / name} isn't as it was kept: it was damaged or changed; start over "
+                "with `overwrite=True`"
             )
+    return state
 
 
 def _callbacks(
-    stage: Stage,
-    model: keras.Model,
-    config: Config,
-    directory: Path,
-    state: State,
-    request: StopRequest,
+    stage: Stage, config: Config, checkpoint: Checkpoint
 ) -> list[keras.callbacks.Callback]:
-    def save(network: keras.Model) -> None:
-        """Save the state of the training, if no other process has taken it over."""
-        check_held(directory)
-        if not state.step:
-            for name in ("history.csv", "model.keras", "best.keras"):
-                path = stage.folder / name
-                state.files[path.relative_to(directory).as_posix()] = checksum(path)
-        save_state(directory, state, list_variables(model, network, state))
+    state, network = checkpoint.state, stage.network
 
     def stop_early(*_: Any) -> None:
         """End the training where it no longer gets better, as a restart finds it from the state."""
-        network = stage.network
         network.stop_training = state.is_finished(config.epochs, config.early_stopping)
 
-    callbacks: list[keras.callbacks.Callback] = []
-    if state.epoch or state.step:
-        callbacks.append(
-            Resume(
-                state.epoch,
-                lambda network: restore(directory, list_variables(model, network, state)),
-            )
-        )
-    if config.schedule == "step":
-        callbacks.append(StepDecay(config.lr, config.step_size, config.gamma))
-    average = keras.callbacks.SwapEMAWeights() if config.ema else None
-    if average:
-        callbacks.append(average)
+    begun = state.epoch or state.step
     return [
-        *callbacks,
+        *([Resume(state.epoch, checkpoint.restore)] if begun else []),
+        *([StepDecay(config.lr, config.step_size, config.gamma)] * (config.schedule == "step")),
         LossCheck(state),
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: check_held(directory)),
-        Logs(stage.folder / "tensorboard", write_graph=False),
-        Checkpoint(
-            state,
-            save,
-            without_optimizer(model),
-            stage.folder,
-            request,
-            average,
-            best_only=config.early_stopping is not None,
-        ),
+        TensorBoardLogs(stage.folder / "tensorboard", write_graph=False),
+        checkpoint,
         keras.callbacks.LambdaCallback(on_epoch_end=stop_early),
     ]
 

@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether the user asked for an end.
+    """A request to stop.
 
     Attributes:
         signal: that asked for it; None if there was none.
@@ -21,8 +21,8 @@ class StopRequest:
 
     signal: int | None = None
 
-    def act(self, where: str) -> None:
-        """End the training if the user asked for it, once its state is saved.
+    def stop(self, where: str) -> None:
+        """Stop the training if that was asked for, once its state is saved.
 
         Raises:
             Interrupted: they did.
@@ -46,7 +46,8 @@ def stop_requests() -> Iterator[StopRequest]:
     def restore() -> None:
         """Let signals act as they did before."""
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:
+                signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
         """Note the signal, and let the next one act."""
@@ -55,7 +56,7 @@ def stop_requests() -> Iterator[StopRequest]:
         print("\nsaving after this step; once more to stop at once", file=sys.stderr)
 
     for number in SIGNALS:
-        if before[number] != signal.SIG_IGN:  # as of a background process of a shell
+        if before[number] not in (signal.SIG_IGN, None):  # of a shell's background process, or in C
             signal.signal(number, note)
     try:
         yield request

@@ -5,14 +5,15 @@ where in its data an epoch is, and restores whole epochs only; `get_state_tree` 
 variables have the same path, as in a network that is nested in a model. So variables are kept
 here by their order, which is the same whenever the same network is built: all of the model (with
 statistics of batch norms and seeds of layers), of the optimizer (with its moments and averages)
-and of the running metrics. Everything else follows from the history or from the position.
+and of the running metrics; besides, the weights of the best epoch. Everything else follows from
+the history or from the position, and all that a run keeps of a training is made from its state.
 """
 
 import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import keras
 import msgspec
@@ -22,13 +23,26 @@ from tfmodels.errors import RunError
 from tfmodels.runs.directory import STATE
 from tfmodels.safe_files import read_arrays, write_arrays
 
+BEST = "best"  # what the keys of its weights begin with
 POSITION = "position"  # key of the array that holds all but the variables, as JSON
 LARGEST_POSITION = 2**26  # bytes, history included
 
 
+class Epoch(TypedDict):
+    """A row of history.csv."""
+
+    epoch: int
+    lr: float
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
 @dataclasses.dataclass
 class State:
-    """Where a training is, all variables apart.
+    """Position and history of a training, without its variables.
 
     Attributes:
         stage: number of the stage, from 0.
@@ -36,9 +50,9 @@ class State:
         step: updates since then.
         seconds: that they took.
         lr: learning rate at the beginning of the epoch.
-        first_loss: loss of the first batch, from which an explosion is told.
-        history: a row for each finished epoch, as in history.csv.
-        files: SHA-256 of what was kept after the last epoch, by its path in the run directory.
+        first_loss: loss of the first batch, to detect divergence.
+        history: of the finished epochs.
+        earlier: SHA-256 of the files that earlier stages kept, by their path in the run directory.
     """
 
     stage: int
@@ -47,8 +61,8 @@ class State:
     seconds: float = 0.0
     lr: float = 0.0
     first_loss: float | None = None
-    history: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
-    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    history: list[Epoch] = dataclasses.field(default_factory=list)
+    earlier: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def best_epoch(self) -> int:
         """Return the index of the epoch with the best validation accuracy, of equal ones the first.
@@ -74,9 +88,22 @@ def list_variables(model: keras.Model, network: keras.Model, state: State) -> li
     return [*model.variables, *network.optimizer.variables, *running]
 
 
-def save_state(directory: Path, state: State, variables: Sequence[keras.Variable]) -> None:
-    """Write the state of a training to a run directory, as a whole or not at all."""
+def save_state(
+    directory: Path,
+    state: State,
+    variables: Sequence[keras.Variable],
+    best: Sequence[np.ndarray],
+) -> None:
+    """Write the state of a training to a run directory, as a whole or not at all.
+
+    Args:
+        directory: of the run.
+        state: position and history.
+        variables: of `list_variables`.
+        best: weights of the model in the best epoch.
+    """
     arrays: dict[str, Any] = {str(i): np.array(value) for i, value in enumerate(variables)}
+    arrays |= {f"{BEST}{i}": value for i, value in enumerate(best)}
     arrays[POSITION] = np.array(json.dumps(dataclasses.asdict(state)))
     write_arrays(directory / STATE, arrays, compress=False)
 
@@ -94,24 +121,33 @@ def read_state(directory: Path) -> State | None:
     if POSITION not in found:
         raise _damaged(path, "it isn't the state of a training")
     try:
-        return msgspec.json.decode(found[POSITION].item(), type=State)
+        state = msgspec.json.decode(found[POSITION].item(), type=State)
+        if state.epoch != len(state.history) or min(state.stage, state.step) < 0:
+            raise ValueError(f"epoch {state.epoch}, step {state.step}")
+        return state
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise _damaged(path, error) from error
 
 
-def restore(directory: Path, variables: Sequence[keras.Variable]) -> None:
+def restore(directory: Path, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Set the variables to the values of a state, all of them or none.
+
+    Returns:
+        The weights of the best epoch; empty where none is finished.
 
     Raises:
         RunError: the file is damaged, or of other variables.
     """
     size = sum(np.asarray(variable).nbytes for variable in variables)
     arrays = read_arrays(directory / STATE, 2 * size + LARGEST_POSITION)
+    del arrays[POSITION]
+    best = [arrays.pop(f"{BEST}{i}") for i in range(sum(BEST in name for name in arrays))]
     values = [_value(variable, arrays.get(str(i))) for i, variable in enumerate(variables)]
-    if len(values) != len(arrays) - 1 or any(value is None for value in values):
+    if len(values) != len(arrays) or any(value is None for value in values):
         raise _damaged(directory / STATE, "its variables are of another network")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    return best
 
 
 def _value(variable: keras.Variable, array: np.ndarray | None) -> np.ndarray | None:
