@@ -23,6 +23,7 @@ from tfmodels import cli, experiment
 from tfmodels.config import Config
 from tfmodels.data.catalog import DATASETS
 from tfmodels.data.images import ImageData
+from tfmodels.description import initial_weights, start_number
 from tfmodels.errors import RunError, UsageError
 from tfmodels.experiment import run
 from tfmodels.models.catalog import NETWORKS
@@ -205,7 +206,7 @@ def test_every_kind_of_training_is_repeatable(
 def test_training_further_has_another_order(weights: Path, finished: Path) -> None:
     def start(file: Path | None, model: keras.Model | None = None) -> int:
         config = Config(data="toy", weights=str(file or "none"))
-        return experiment.start_number(experiment._initial_weights(config, model))
+        return start_number(initial_weights(config, model))
 
     files = [weights, weights, finished / "model.keras", finished / "best.keras"]
     starts = [start(file) for file in files]
