@@ -126,19 +126,22 @@ def test_all_variables_come_back_or_none(tmp_path: Path) -> None:
     ]
     row: Any = {"epoch": 1} | dict.fromkeys(callbacks.HISTORY_COLUMNS[1:], 0.1 + 0.2)
     state = State(1, epoch=1, step=3, first_loss=0.1, history=[row])
-    best = [np.arange(3.0)]
+    weights, best = [keras.Variable(np.zeros(3), dtype="float32")], [np.arange(3, dtype="float32")]
     save_state(tmp_path, state, variables, best)
     assert read_state(tmp_path) == state
     before = [np.array(variable) for variable in variables]
     for variable in variables:
         variable.assign(np.zeros((2, 3)))
-    np.testing.assert_array_equal(restore(tmp_path, variables), best)
+    np.testing.assert_array_equal(restore(tmp_path, variables, weights), best)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(np.array(variable), value, strict=True)
     others = [keras.Variable(np.zeros((2, 3))), keras.Variable(np.zeros(2))]
     with pytest.raises(RunError, match="variables are of another network.*`overwrite=True`"):
-        restore(tmp_path, others)
+        restore(tmp_path, others, weights)
     assert not np.array(others[0]).any()
+    for other in ([keras.Variable(np.zeros((1, 3)))], [], weights * 2):
+        with pytest.raises(RunError, match="variables are of another network"):
+            restore(tmp_path, variables, other)
 
 
 def test_damaged_states_are_refused(tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_damaged_states_are_refused(tmp_path: Path) -> None:
     for damaged in (b"", content[:-5], content[:middle] + b"\xff" + content[middle + 1 :]):
         (tmp_path / STATE).write_bytes(damaged)
         with pytest.raises(RunError, match=f"{STATE} can't be read"):
-            restore(tmp_path, variables)
+            restore(tmp_path, variables, [])
     for position in ("{}", '{"stage": "1"}', '{"stage": 0, "epoch": 1}', "[", 5):
         write_arrays(tmp_path / STATE, {POSITION: np.array(position)})
         with pytest.raises(RunError, match=f"{STATE} can't be read"):

@@ -149,7 +149,8 @@ class Checkpoint(keras.callbacks.Callback):
     def restore(self) -> None:
         """Set all variables to the saved state."""
         variables = list_variables(self.whole, self.network, self.state)
-        self.best = restore(self.directory, variables)
+        weights = self.kept.weights if self.state.epoch else []
+        self.best = restore(self.directory, variables, weights)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clocks, and note the learning rate, which some schedules change every step."""

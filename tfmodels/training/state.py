@@ -129,25 +129,32 @@ def read_state(directory: Path) -> State | None:
         raise _damaged(path, error) from error
 
 
-def restore(directory: Path, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+def restore(
+    directory: Path, variables: Sequence[keras.Variable], weights: Sequence[keras.Variable]
+) -> list[np.ndarray]:
     """Set the variables to the values of a state, all of them or none.
 
+    Args:
+        directory: of the run.
+        variables: of `list_variables`.
+        weights: of the model, where an epoch is finished.
+
     Returns:
-        The weights of the best epoch; empty where none is finished.
+        The values of the weights in the best epoch.
 
     Raises:
         RunError: the file is damaged, or of other variables.
     """
-    size = sum(np.asarray(variable).nbytes for variable in variables)
+    size = sum(np.asarray(variable).nbytes for variable in (*variables, *weights))
     arrays = read_arrays(directory / STATE, 2 * size + LARGEST_POSITION)
-    del arrays[POSITION]
-    best = [arrays.pop(f"{BEST}{i}") for i in range(sum(BEST in name for name in arrays))]
     values = [_value(variable, arrays.get(str(i))) for i, variable in enumerate(variables)]
-    if len(values) != len(arrays) or any(value is None for value in values):
+    best = [_value(weight, arrays.get(f"{BEST}{i}")) for i, weight in enumerate(weights)]
+    found = [value for value in (*values, *best) if value is not None]
+    if not len(found) == len(values) + len(best) == len(arrays) - 1:
         raise _damaged(directory / STATE, "its variables are of another network")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    return best
+    return found[len(values) :]
 
 
 def _value(variable: keras.Variable, array: np.ndarray | None) -> np.ndarray | None:
