@@ -48,7 +48,6 @@ def hook(event, args):
             os.kill(os.getpid(), signal.SIGKILL)
         raise OSError(getattr(errno, error), os.strerror(getattr(errno, error)), path)
 sys.addaudithook(hook)
-sys.path.insert(0, ROOT)
 from tfmodels import cli
 from tfmodels.runs.environment import import_quietly
 if every_step:
@@ -107,6 +106,7 @@ class Workshop:
         self.weights = self.folder / "weights" / "mobilenetv2.weights.h5"
         self.environment = {
             **os.environ,
+            "PYTHONPATH": str(ROOT),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "TFDS_DATA_DIR": str(self.folder / "data"),
             "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -121,8 +121,7 @@ class Workshop:
         self, arguments: list[str], out: Path, stop: int = 0, error: str = "kill", often: int = 0
     ) -> "subprocess.Popen[str]":
         """Start a command under the hook; it stops at event number `stop`."""
-        driver = DRIVER.replace("ROOT", repr(str(ROOT)))
-        command = [sys.executable, "-c", driver, str(out), str(stop), error, str(often)]
+        command = [sys.executable, "-c", DRIVER, str(out), str(stop), error, str(often)]
         return subprocess.Popen(
             [*command, *arguments],
             stdout=subprocess.PIPE,

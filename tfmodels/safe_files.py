@@ -71,12 +71,12 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def write_arrays(path: Path, arrays: "dict[str, Any]", compress: bool = True) -> None:
+def write_arrays(path: Path, arrays: "dict[str, Any]") -> None:
     """Write arrays to an `.npz` file, as a whole or not at all."""
     import numpy as np
 
     with new_file(path) as part:
-        (np.savez_compressed if compress else np.savez)(part, **arrays)
+        np.savez(part, **arrays)
 
 
 def open_file(path: Path) -> io.BufferedReader:

@@ -17,11 +17,11 @@ from tfmodels.fusion.methods import METHODS
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
 from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
-from tfmodels.runs.contents import CONFIG, Metrics, Run, open_run
+from tfmodels.runs.contents import CONFIG, PREDICTIONS, Metrics, Run, open_run
 from tfmodels.runs.manifest import check_file, list_files
 from tfmodels.safe_files import LARGEST_JSON, open_file, open_zip, printable, read_json, read_member
 
-PREDICTIONS, FUSION, MODEL = "predictions.npz", "fusion.json", "model.keras"
+FUSION, MODEL = "fusion.json", "model.keras"
 # Largest differences of probabilities: between machines, and where layers compute in 16 bits.
 TOLERANCE, TOLERANCE_16_BITS = 1e-3, 0.05
 

@@ -29,8 +29,9 @@ from tfmodels.data.splits import (
     named_split,
     stratified_split,
 )
-from tfmodels.data.store import LONGEST_ID, Examples, open_store
+from tfmodels.data.store import Examples, open_store
 from tfmodels.errors import RunError, UsageError, first_names
+from tfmodels.runs.contents import LONGEST_ID
 
 LEAST = 5  # images of a class, so that each split can hold one
 LARGEST_STORED = 256  # pixels of a side; larger images are read from their files

@@ -26,10 +26,10 @@ from tqdm import tqdm
 from tfmodels.data.images import Split
 from tfmodels.download import cache_dir
 from tfmodels.errors import RunError
+from tfmodels.runs.contents import LONGEST_ID
 from tfmodels.safe_files import PART, open_file, read_arrays, write_arrays
 
 IMAGES, EXAMPLES = "images", "examples.npz"  # the files of a store
-LONGEST_ID = 1000  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _write_examples(folder: Path, source: _Source, batches: Iterator[Examples]) 
         "parts": np.concatenate(splits),
     }
     seal = {"seal": np.array(_seal(arrays))}
-    write_arrays(folder / EXAMPLES, arrays | seal, compress=False)
+    write_arrays(folder / EXAMPLES, arrays | seal)
 
 
 def _check_space(folder: Path, size: int) -> None:

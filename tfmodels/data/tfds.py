@@ -23,8 +23,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import downloader
 
-from tfmodels.data.store import LONGEST_ID, Examples, Store, cache_path, locked, open_store
+from tfmodels.data.store import Examples, Store, cache_path, locked, open_store
 from tfmodels.errors import RunError
+from tfmodels.runs.contents import LONGEST_ID
 from tfmodels.safe_files import checksum, open_file, printable, read_json
 
 # One file after the other, in stored order: the same on every machine.

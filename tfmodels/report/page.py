@@ -19,12 +19,11 @@ from matplotlib.image import imsave
 from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
 from tfmodels.report import plots
 from tfmodels.report.tables import learned_in_words, percent
-from tfmodels.runs.contents import FusionComparison, Run
+from tfmodels.runs.contents import PREDICTIONS, FusionComparison, Run
 from tfmodels.runs.manifest import update_manifest
 from tfmodels.runs.predictions import Predictions
 from tfmodels.safe_files import checksum, write_text
 
-PREDICTIONS = "predictions.npz"
 MISTAKES = 24  # shown of a run
 COLOURS = 7  # of runs, in page.html; they repeat after that
 _TEMPLATES = jinja2.Environment(

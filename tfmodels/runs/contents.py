@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
     from tfmodels.runs.predictions import Predictions
 
 Scalar = bool | int | float | str | None
-CONFIG = "config.json"
+CONFIG, PREDICTIONS = "config.json", "predictions.npz"
 LONGEST_ID = 1000  # characters of an image's id, or of a class name
 MOST_CLASSES = 10_000  # a confusion matrix of as many takes 800 MB
 # How much more an archive's arrays may take than its file; what runs hold shrinks less.
@@ -189,7 +189,7 @@ class Run:
         dataset = self.config["dataset"]
         images = sum(n for split, n in dataset["splits"].items() if split != "train")
         classes = len(dataset["class_names"])
-        path = self.file("predictions.npz")
+        path = self.file(PREDICTIONS)
         most = 2 * (images + classes) * (4 * classes + 4 * LONGEST_ID + 8)
         splits, class_names = load_predictions(path, _bound(path, most))
         if list(class_names) != dataset["class_names"]:

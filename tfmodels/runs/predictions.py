@@ -36,7 +36,7 @@ def save_predictions(
         for name, split in splits.items()
         for field, value in vars(split).items()
     }
-    write_arrays(path, {"class_names": np.array(class_names), **arrays}, compress=False)
+    write_arrays(path, {"class_names": np.array(class_names), **arrays})
 
 
 def load_predictions(path: Path, most: int) -> tuple[dict[str, Predictions], tuple[str, ...]]:
@@ -69,7 +69,7 @@ def save_images(path: Path, ids: np.ndarray, images: list[np.ndarray]) -> None:
         ids: names of the images (n,).
         images: the images, (height, width, 3) uint8 each.
     """
-    write_arrays(path, {"ids": ids, "images": np.array(images, np.uint8)}, compress=False)
+    write_arrays(path, {"ids": ids, "images": np.array(images, np.uint8)})
 
 
 def load_images(path: Path, most: int) -> dict[str, np.ndarray]:

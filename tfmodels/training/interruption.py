@@ -25,7 +25,7 @@ class StopRequest:
         """Stop the training if that was asked for, once its state is saved.
 
         Raises:
-            Interrupted: they did.
+            Interrupted: it was.
         """
         if self.signal is not None:
             raise Interrupted(f"stopped {where}", self.signal)

@@ -105,7 +105,7 @@ def save_state(
     arrays: dict[str, Any] = {str(i): np.array(value) for i, value in enumerate(variables)}
     arrays |= {f"{BEST}{i}": value for i, value in enumerate(best)}
     arrays[POSITION] = np.array(json.dumps(dataclasses.asdict(state)))
-    write_arrays(directory / STATE, arrays, compress=False)
+    write_arrays(directory / STATE, arrays)
 
 
 def read_state(directory: Path) -> State | None:
