@@ -165,6 +165,7 @@ def test_an_error_is_one_line_and_an_exit_code(
         (["train", "--train", "head"], "--train head needs pretrained weights: name --weights"),
         (["fuse", "--all-methods", "--name", "x"], "leave --name out"),
         (["report", "nowhere"], "nowhere is not a complete run directory"),
+        (["verify", "long" * 99], "long/manifest.json: File name too long"),
         (["trian"], "invalid choice: 'trian'"),
         ([], "VERB"),
     ],

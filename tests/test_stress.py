@@ -16,7 +16,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stress")
 
 
-@pytest.mark.parametrize(("part", "count"), [("damaged", 6), ("hostile", 12), ("lines", 20)])
+@pytest.mark.parametrize(("part", "count"), [("damaged", 4), ("hostile", 12), ("lines", 20)])
 def test_the_quick_part(part: str, count: int, out: Path) -> None:
     # Spread over the whole part, whose first cases are alike; times are for a quiet machine.
     numbers = np.linspace(0, PARTS[part][1] - 1, count).astype(int).tolist()

@@ -15,6 +15,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from tests.conftest import ROOT, RunScript
+from tfmodels import cli
 from tfmodels.data.images import load_data
 from tfmodels.recipes import configure
 from tfmodels.runs.directory import is_complete
@@ -129,18 +130,16 @@ def test_an_existing_run_is_refused_and_unharmed(
 
 
 def test_a_kept_run_survives_a_call_that_fails(
-    run_script: RunScript, sample_dir: Path, tmp_path: Path
+    sample_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "run.incomplete" / "history.csv"
     kept.parent.mkdir()
     kept.write_text("epoch\n1\n")
     (kept.parent / ".tfmodels").touch()
-    done = run_script(
-        "train_cifar.py", "--data", "sample", "--data-dir", sample_dir, "--out", tmp_path,
-        "--name", "run", "--limit", 9999, "--overwrite",
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("train_cifar.py: --limit is 9999")
+    flags = ("--data", "sample", "--data-dir", sample_dir, "--out", tmp_path, "--name", "run")
+    code = cli.train_cifar([*map(str, flags), "--limit", "9999", "--overwrite"])
+    assert code == 2
+    assert "py: --limit is 9999" in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["run.incomplete"]
     assert kept.exists()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import RunScript
+from tfmodels import cli
 from tfmodels.data.images import load_data
 from tfmodels.models.catalog import build
 from tfmodels.recipes import configure
@@ -72,14 +73,14 @@ def test_a_head_on_features_computed_once(
     ],
 )
 def test_what_does_not_fit_is_one_line_and_leaves_nothing(
-    run_script: RunScript, flags: tuple[Any, ...], weights: Path, tmp_path: Path,
+    flags: tuple[Any, ...], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     extra: tuple[Any, ...], code: int, words: str,
 ) -> None:  # fmt: skip
     extra = tuple(weights if word == "WEIGHTS" else word for word in extra)
-    done = run_script("train_eurosat.py", *flags, *extra)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    assert cli.train_eurosat([str(flag) for flag in (*flags, *extra)]) == code
+    error = capsys.readouterr().err
+    assert words in error.splitlines()[-1]
+    assert "Traceback" not in error
     assert not list((tmp_path / "runs").glob("*"))
 
 

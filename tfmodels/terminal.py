@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import errno
 import io
 import re
 import signal
@@ -53,7 +54,8 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
         code, message, cause = error.exit_code, str(error), error
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        code, message, cause = 1, f"could not read or write: {what}", error
+        code = 2 if error.errno == errno.ENAMETOOLONG else 1  # a name of the user's
+        message, cause = f"could not read or write: {what}", error
     except ModuleNotFoundError as error:
         code, message, cause = 1, f"{error}: install it with pip", error
     except Exception as error:  # a defect of ours: still one line, and how to see more
