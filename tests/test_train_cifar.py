@@ -50,7 +50,7 @@ def test_it_says_what_it_does_and_how_long_it_takes(finished: Finished) -> None:
     done, run = finished
     lines = [line for line in done.stderr.splitlines() if not line.startswith("preparing")]
     words = [line.split(":")[0] for line in lines if not line.startswith(" ")]
-    assert words[:5] == ["data", "split", "network", "device", "run"]
+    assert words[:6] == ["data", "split", "network", "compute", "device", "run"]
     assert lines[0].startswith("data:    sample 1.0.0, 10 classes; images: 160 train, 160 val, 160")
     assert [line[:9] for line in lines if line.startswith("epoch")] == [
         "epoch 1/3", "epoch 2/3", "epoch 3/3",

@@ -11,6 +11,7 @@ import keras
 
 from tfmodels.config import Config
 from tfmodels.data.images import ImageData
+from tfmodels.models.flop import forward_flop, training_flop
 from tfmodels.models.parts import structure_checksum, weights_checksum
 from tfmodels.report.tables import wrap
 from tfmodels.runs import environment
@@ -39,6 +40,7 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
             "name": plain_name(model),
             "parameters": model.count_params(),
             "structure": structure_checksum(model),
+            "flop": forward_flop(model),
         },
         "backend": backend,
         "versions": environment.versions(*{backend} - {"tensorflow"}),
@@ -46,18 +48,22 @@ def describe(config: Config, data: ImageData, model: keras.Model) -> dict[str, A
     }
 
 
-def announce(description: dict[str, Any], data: ImageData, path: Path) -> None:
-    """Print what is trained on what, where, and into which run directory."""
+def announce(description: dict[str, Any], model: keras.Model, data: ImageData, path: Path) -> None:
+    """Print what is trained on what, where, at what cost, and into which run directory."""
     settings, hardware = description["settings"], description["hardware"]
     counts = description["dataset"]["splits"]
     images = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     weights = settings["weights"]  # None of a model of one's own
+    trainable = settings["trainable"]
+    epochs = [settings["epochs"]] * (2 if trainable == "head-then-all" else 1)
+    flop = training_flop(model, trainable, len(data.train), epochs)
     start = "from scratch" if weights == "none" else f"from {weights or 'its own weights'}"
     lines = {
         "data": f"{data.name} {data.version}, {len(data.class_names)} classes; images: {images}",
         "split": data.split_description,
         "network": f"{settings['model']}, "
         f"{description['model']['parameters']:,} parameters, {start}",
+        "compute": f"{description['model']['flop']:.2g} FLOP an image, {flop:.2g} to train",
         "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
         f"{settings['precision']}, Keras on {description['backend']}",
     }

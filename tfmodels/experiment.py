@@ -25,7 +25,7 @@ from tfmodels.runs.continuation import begin_extension, check_same, check_settin
 from tfmodels.runs.directory import RESULTS, new_run, now, run_path
 from tfmodels.runs.predictions import TOLERANCE, Predictions, save_images, save_predictions
 from tfmodels.safe_files import write_json
-from tfmodels.training.fit import Stage, predict, train_model
+from tfmodels.training.fit import Stage, count_flop, predict, train_model
 from tfmodels.training.state import read_state
 
 SAMPLE = 32  # test images that a run keeps, by which its predictions can be checked
@@ -84,12 +84,13 @@ def run(
         description = describe(config, data, network) | {"started": started}
         description["settings"] |= own
         description["model"]["initial_weights"] = initial_weights(config, model)
-        announce(description, data, path)
+        announce(description, network, data, path)
         with new_run(path, overwrite, replace=True) as directory:
             description = _go_on(path, directory, description, overwrite)
             start = start_number(description["model"]["initial_weights"])
             last = train_model(network, data, config, directory, start)
             _judge(last, network, data, directory)
+            description["training_flop"] = count_flop(network, data, config.trainable, directory)
             write_json(directory / "config.json", description | {"ended": now()})
             write_results(directory)
     return path

@@ -17,7 +17,8 @@ def write_results(run: Path) -> None:
         name: evaluate(split.labels, split.probabilities, class_names)
         for name, split in splits.items()
     }
-    write_json(run / "metrics.json", metrics)
+    cost = {key: opened.config[key] for key in ("training_flop",) if key in opened.config}
+    write_json(run / "metrics.json", metrics | cost)
     figures = run / "figures"
     figures.mkdir(exist_ok=True)
     test = splits["test"]

@@ -39,11 +39,15 @@ class Dataset(TypedDict):
 
 
 class Network(TypedDict):
-    """The network of a run; `initial_weights` are none, imagenet or a SHA-256."""
+    """The network of a run.
+
+    `initial_weights` are none, imagenet or a SHA-256; `flop` are of an image's forward pass.
+    """
 
     name: str
     parameters: int
     structure: str
+    flop: NotRequired[int]
     initial_weights: str
 
 
@@ -78,6 +82,7 @@ class RunConfig(TypedDict):
     ended: NotRequired[str]
     # of a training
     model: NotRequired[Network]
+    training_flop: NotRequired[int]
     backend: NotRequired[str]
     continued: NotRequired[list[str]]
     # of a fusion
@@ -108,6 +113,14 @@ class Metrics(TypedDict):
     negative_log_likelihood: float
     brier_score: float
     expected_calibration_error: float
+
+
+class SavedMetrics(TypedDict):
+    """Content of metrics.json: of each split, and the FLOP of a training."""
+
+    val: NotRequired[Metrics]
+    test: NotRequired[Metrics]
+    training_flop: NotRequired[int]
 
 
 class Intervals(TypedDict):

@@ -14,6 +14,7 @@ from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from tfmodels.errors import RunError
+from tfmodels.models.flop import training_flop
 from tfmodels.models.parts import classifier_head
 from tfmodels.safe_files import checksum
 from tfmodels.training.callbacks import (
@@ -96,6 +97,13 @@ def list_stages(
         Stage(0, "head", head, features, directory / "head"),
         Stage(1, "all", model, data, directory),
     ]
+
+
+def count_flop(model: keras.Model, data: ImageData, trainable: str, directory: Path) -> int:
+    """Return the FLOP of the finished training of a run directory."""
+    folders = [directory / "head"] * (trainable == "head-then-all") + [directory]
+    epochs = [len((folder / "history.csv").read_text().splitlines()) - 1 for folder in folders]
+    return training_flop(model, trainable, len(data.train), epochs)
 
 
 def fit_stage(

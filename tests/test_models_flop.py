@@ -1,0 +1,56 @@
+import keras
+import pytest
+from keras import layers
+
+from tfmodels.models.catalog import build
+from tfmodels.models.flop import forward_flop, training_flop
+
+
+def flop_of(shape: tuple[int, ...], *stack: keras.layers.Layer) -> int:
+    return forward_flop(keras.Sequential([keras.Input(shape), *stack]))
+
+
+@pytest.mark.parametrize(
+    ("layer", "multiply_adds"),
+    [
+        (layers.Conv2D(8, 3), 6 * 6 * 8 * 9 * 4),
+        (layers.Conv2D(8, (3, 1), strides=2, padding="same"), 4 * 4 * 8 * 3 * 4),
+        (layers.Conv2D(8, 3, groups=4), 6 * 6 * 8 * 9 * 1),
+        (layers.DepthwiseConv2D(3, depth_multiplier=2), 6 * 6 * 9 * 8),
+        (layers.SeparableConv2D(5, 3, strides=2), 3 * 3 * (9 * 4 + 4 * 5)),
+        (layers.Conv2DTranspose(5, 2, strides=2), 8 * 8 * 4 * 4 * 5),
+        (layers.Dense(7), 8 * 8 * 4 * 7),
+        (layers.TimeDistributed(layers.Activation("relu")), 0),
+    ],
+)
+def test_layers_against_counts_by_hand(layer: keras.layers.Layer, multiply_adds: int) -> None:
+    assert flop_of((8, 8, 4), layer) == 2 * multiply_adds
+
+
+def test_nested_models_and_layers_that_are_called_twice() -> None:
+    inner = keras.Sequential([keras.Input((6,)), layers.Dense(5)])
+    shared = layers.Dense(5, use_bias=False)
+    inputs = keras.Input((6,))
+    outputs = shared(shared(inner(inputs)))
+    assert forward_flop(keras.Model(inputs, outputs)) == 2 * (6 * 5 + 2 * 5 * 5)
+
+
+def test_the_studys_networks_against_published_and_hand_counts() -> None:
+    convolutions = 32 * 32 * 9 * (3 * 32 + 32 * 32) + 16 * 16 * 9 * (32 * 64 + 64 * 64)
+    vgg = convolutions + 8 * 8 * 64 * 256 + 256 * 10
+    assert forward_flop(build("vgg", (32, 32, 3), 10, 32)) == 2 * vgg
+    # torchvision's page: 0.71 and 0.3 GFLOPS (multiply-adds) at 224 pixels for 1,000 classes.
+    for name, published in (("alexnet", 0.71e9), ("mobilenetv2", 0.30e9)):
+        found = forward_flop(build(name, (224, 224, 3), 1000, 224)) / 2
+        assert found == pytest.approx(published, rel=0.02)
+
+
+def test_a_training_counts_three_passes_an_epoch_and_features_once() -> None:
+    inputs = keras.Input((8, 8, 3))
+    features = layers.GlobalAveragePooling2D(name="features")(layers.Conv2D(4, 3)(inputs))
+    model = keras.Model(inputs, layers.Dense(10)(features))
+    extractor, head = 2 * 6 * 6 * 4 * 27, 2 * 4 * 10
+    assert training_flop(model, "all", 5, [4]) == 5 * 3 * 4 * (extractor + head)
+    assert training_flop(model, "head", 5, [4]) == 5 * (extractor + 3 * 4 * head)
+    both = 5 * (extractor + 3 * 2 * head + 3 * 4 * (extractor + head))
+    assert training_flop(model, "head-then-all", 5, [2, 4]) == both

@@ -1,0 +1,75 @@
+"""Floating-point operations (FLOP) of a network, as papers count them."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import keras
+from keras import layers
+
+from tfmodels.models.parts import classifier_head, feature_extractor
+
+TRAINING = 3  # times the forward pass: the backward pass counts twice as much
+
+# Each value of a kernel is multiplied once at each position of the output, or of the input where
+# that is the smaller map.
+_CONVOLUTIONS = (
+    *(layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D),
+    *(layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D),
+)
+_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+
+
+def forward_flop(model: keras.Model) -> int:
+    """Return the FLOP of one image's forward pass through a functional or sequential model.
+
+    Two for each multiply-add of a convolution, grouped, depthwise, separable and transposed ones
+    included, or of a dense layer; everything else is left out. A layer that is called twice
+    counts twice.
+    """
+    return 2 * sum(_multiply_adds(node) for node in _calls(model))
+
+
+def training_flop(model: keras.Model, trainable: str, images: int, epochs: Sequence[int]) -> int:
+    """Return the FLOP of a training: three forward passes for each image in each epoch.
+
+    Features are computed once, by a forward pass.
+
+    Args:
+        model: that is trained.
+        trainable: which layers learn, as of `Config`.
+        images: in the training split.
+        epochs: of each stage.
+    """
+    networks, features = [model], 0
+    if trainable != "all":
+        head, features = classifier_head(model), forward_flop(feature_extractor(model))
+        networks = [head] if trainable == "head" else [head, model]
+    passes = zip(networks, epochs, strict=True)
+    return images * (features + sum(TRAINING * n * forward_flop(part) for part, n in passes))
+
+
+def _calls(model: keras.Model) -> Iterator["keras.src.ops.node.Node"]:
+    """Yield each call of a layer, also within nested models."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    for node in itertools.chain.from_iterable(graph._nodes_by_depth.values()):
+        if isinstance(node.operation, keras.Model):
+            yield from _calls(node.operation)
+        elif not node.is_input:
+            yield node
+
+
+def _multiply_adds(node: "keras.src.ops.node.Node") -> int:
+    layer = node.operation
+    if isinstance(layer, _CONVOLUTIONS):
+        shape = node.outputs[0].shape
+    elif isinstance(layer, _TRANSPOSED):
+        shape = node.input_tensors[0].shape
+    elif isinstance(layer, layers.Dense):
+        shape = (*node.outputs[0].shape[:-1], None)
+    else:
+        return 0
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    positions = math.prod(shape[2:] if channels_first else shape[1:-1])
+    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+    return int(positions * sum(math.prod(kernel.shape) for kernel in kernels))
