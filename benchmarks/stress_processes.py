@@ -79,6 +79,13 @@ CONFIGS: dict[str, tuple[int, str]] = {
         1,
         f"{_SMALL} --precision mixed_float16 --ema 0.9 --early-stopping 1",
     ),
+    "airbench-small, muon, linear, views": (
+        1,
+        f"{_SMALL} --model airbench-small --optimizer muon --schedule linear --lr 0.1 "
+        "--views shifts",
+    ),
+    "airbench-medium": (0, f"{_TINY} --model airbench-medium --image-size 16 --views turns"),
+    "airbench-large": (0, f"{_TINY} --model airbench-large --image-size 16"),
     "mobilenetv2": (1, f"{_TINY} --model mobilenetv2 --image-size 32 --augment"),
     "mobilenetv2, head": (
         1,

@@ -38,7 +38,7 @@ from tfmodels.recipes import RECIPES, configure
         ("image_size", 64.0),
         ("image_size", 99_999_999),
         ("optimizer", "lion"),
-        ("schedule", "linear"),
+        ("schedule", "exponential"),
         ("warmup_epochs", 10),
         ("warmup_epochs", -1),
         ("weight_decay", -0.1),
@@ -90,6 +90,10 @@ def test_the_smallest_image_size_is_named(model: str, spec: Any) -> None:
         (
             {"weights": "x.weights.h5", "trainable": "head", "augment": True},
             "`augment` has no effect with `trainable=head`",
+        ),
+        (
+            {"weights": "x.weights.h5", "trainable": "head", "views": "mirror"},
+            "`views` has no effect with `trainable=head`",
         ),
         ({"weights": "imagenet"}, "no download for vgg"),
         ({"weights": "imagenet", "model": "alexnet-bvlc"}, "no download for alexnet-bvlc"),

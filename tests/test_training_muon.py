@@ -29,18 +29,18 @@ def test_the_iteration_against_singular_values(shape: tuple[int, ...], tf_test: 
 
 
 def torch_updates(kernel: np.ndarray, bias: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
-    """Update a kernel (outputs, inputs, height, width) and a bias as airbench94_muon does."""
+    """Update a kernel (outputs, inputs, height, width) as airbench94_muon does, a bias by Adam."""
     torch = pytest.importorskip("torch")
     weight = torch.nn.Parameter(torch.tensor(kernel))
     other = torch.nn.Parameter(torch.tensor(bias))
-    sgd = torch.optim.SGD([other], lr=0.24 * 0.5, momentum=0.85, nesterov=True)
+    adam = torch.optim.Adam([other], lr=0.24 * 0.5, betas=(0.9, 0.99))
     buffer = torch.zeros_like(weight)
     for _ in range(count):
-        sgd.zero_grad()
+        adam.zero_grad()
         weight.grad = None
         (weight**3 - weight).sum().backward()
         (other**4 - other).sum().backward()
-        sgd.step()
+        adam.step()
         with torch.no_grad():
             buffer.mul_(0.6).add_(weight.grad)
             gradient = weight.grad.add(buffer, alpha=0.6)
@@ -59,7 +59,7 @@ def test_ten_updates_against_pytorch(tf_test: Any) -> None:
     kernel = rng.normal(size=(6, 4, 3, 3)).astype("float32")
     bias = rng.normal(size=5).astype("float32")
     ours = keras.Variable(kernel.transpose(2, 3, 1, 0)), keras.Variable(bias)
-    optimizer = Muon(other_rate=0.5)
+    optimizer = Muon(adam_rate=0.5)
     for _ in range(10):
         gradients = 3 * ours[0] ** 2 - 1, 4 * ours[1] ** 3 - 1
         optimizer.apply(gradients, ours)
@@ -69,7 +69,7 @@ def test_ten_updates_against_pytorch(tf_test: Any) -> None:
 
 
 def test_it_is_built_again_from_its_config() -> None:
-    optimizer = Muon(0.1, other_rate=2.0, muon_momentum=0.7, steps=4, use_ema=True)
+    optimizer = Muon(0.1, adam_rate=2.0, momentum=0.7, steps=4, use_ema=True)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, Muon)
     assert again.get_config() == optimizer.get_config()

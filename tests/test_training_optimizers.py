@@ -10,7 +10,7 @@ from tfmodels.training.optimizers import SmoothedCrossentropy, build_loss, build
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")]
+    ("name", "expected"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD"), ("muon", "Muon")]
 )
 def test_optimizers_are_keras_own(name: str, expected: str) -> None:
     config = Config(optimizer=name, lr=0.02, clip_norm=2.0, ema=0.9, weight_decay=0.03)
@@ -22,6 +22,12 @@ def test_optimizers_are_keras_own(name: str, expected: str) -> None:
     plain = build_optimizer(Config(optimizer=name), steps_per_epoch=5)
     assert (plain.clipnorm, plain.use_ema) == (None, False)
     assert plain.weight_decay == (0.004 if name == "adamw" else None)
+
+
+def test_linear_falls_to_zero() -> None:
+    schedule = build_optimizer(Config(schedule="linear", epochs=6, lr=0.4), 10)._learning_rate
+    rates = [float(schedule(step)) for step in (0, 15, 30, 60)]
+    assert rates == pytest.approx([0.4, 0.3, 0.2, 0], abs=1e-6)
 
 
 def test_the_default_is_pytorchs_adam(tf_test: Any) -> None:

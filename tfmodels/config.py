@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tfmodels.data.catalog import DATASETS, dataset_spec
+from tfmodels.data.catalog import DATASETS, VIEWS, dataset_spec
 from tfmodels.errors import RunError, UsageError
 from tfmodels.models.catalog import NETWORKS
 from tfmodels.safe_files import open_file
@@ -66,6 +66,12 @@ class Config:
     )
     skip_damaged: bool = _setting(False, "leave out damaged and other files in a folder of images")
     augment: bool = _setting(False, "vary the training images as suits the data set")
+    views: str = _setting(
+        "single",
+        "views of each image that its prediction is averaged over; mirror: 2, shifts: 6, turns: "
+        "the 8 of a square",
+        VIEWS,
+    )
     model: str = _setting(None, "network [the data set's default]", NETWORKS)
     weights: str = _setting("none", "weights to start from: none, imagenet (download) or a file")
     trainable: str = _setting(
@@ -80,9 +86,11 @@ class Config:
     recipe: str = _setting("study", "named set of settings; flags override it")
     epochs: int = _setting(10, "passes over the training split")
     batch_size: int = _setting(64, "training images per update")
-    optimizer: str = _setting("adam", "optimizer", ("adam", "adamw", "sgd"))
+    optimizer: str = _setting("adam", "optimizer", ("adam", "adamw", "sgd", "muon"))
     lr: float = _setting(0.001, "learning rate, before any decay")
-    schedule: str = _setting("step", "learning rate schedule", ("step", "constant", "cosine"))
+    schedule: str = _setting(
+        "step", "learning rate schedule", ("step", "constant", "linear", "cosine")
+    )
     step_size: int = _setting(5, "step: epochs between two steps of the learning rate")
     gamma: float = _setting(0.1, "step: factor on the learning rate at each step, at most 1")
     warmup_epochs: int = _setting(0, "cosine: epochs in which the learning rate first rises")
@@ -172,11 +180,13 @@ class Config:
             raise UsageError(
                 f"`skip_damaged` is for a folder of images, and `data` is {self.data}: leave it out"
             )
-        if self.augment and self.trainable == "head":
-            raise UsageError(
-                "`augment` has no effect with `trainable=head`, whose features are computed once: "
-                "leave one of them out"
-            )
+        if self.trainable == "head":
+            for name in ("augment", "views"):
+                if getattr(self, name) not in (False, "single"):
+                    raise UsageError(
+                        f"`{name}` has no effect with `trainable=head`, whose features are "
+                        "computed once: leave one of them out"
+                    )
 
     def _split_is_named(self) -> bool:
         spec, scheme = dataset_spec(self.data), self.split_scheme

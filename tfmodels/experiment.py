@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from tfmodels.data.augmentation import SHIFT
 from tfmodels.data.images import ImageData, load_data
 from tfmodels.description import announce, describe, initial_weights, plain_name, start_number
 from tfmodels.errors import UsageError
-from tfmodels.models.catalog import build
+from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.report import plots
 from tfmodels.report.results import write_results
@@ -28,6 +29,7 @@ from tfmodels.safe_files import write_json
 from tfmodels.training.fit import Stage, count_flop, predict, train_model
 from tfmodels.training.state import read_state
 
+PREPARED = 5000  # training images from which some networks make their first weights
 SAMPLE = 32  # test images that a run keeps, by which its predictions can be checked
 
 
@@ -89,7 +91,7 @@ def run(
             description = _go_on(path, directory, description, overwrite)
             start = start_number(description["model"]["initial_weights"])
             last = train_model(network, data, config, directory, start)
-            _judge(last, network, data, directory)
+            _judge(last, config.views, network, data, directory)
             description["training_flop"] = count_flop(network, data, config.trainable, directory)
             write_json(directory / "config.json", description | {"ended": now()})
             write_results(directory)
@@ -130,10 +132,10 @@ def model_is_own(description: dict[str, Any]) -> bool:
     return description["settings"]["weights"] is None
 
 
-def _judge(last: Stage, network: keras.Model, data: ImageData, directory: Path) -> None:
+def _judge(last: Stage, views: str, network: keras.Model, data: ImageData, directory: Path) -> None:
     """Predict the validation and test images, and keep what reports need of them."""
     predictions = {
-        part: Predictions(split.ids, split.labels, predict(last.network, split, part))
+        part: Predictions(split.ids, split.labels, predict(last.network, split, part, views))
         for part, split in (("val", last.data.val), ("test", last.data.test))
     }
     save_predictions(directory / "predictions.npz", predictions, data.class_names)
@@ -172,6 +174,10 @@ def build_network(config: Config, data: ImageData) -> keras.Model:
     """
     model = build(config.model, data.image_shape, len(data.class_names), config.image_size)
     load_weights(model, config.model, config.weights)
+    prepare = NETWORKS[config.model].prepare
+    if prepare and config.weights == "none":
+        rows = np.linspace(0, len(data.train) - 1, PREPARED).astype(int)
+        pkgutil.resolve_name(prepare)(model, data.train.images[np.unique(rows)])
     return model
 
 
@@ -214,11 +220,16 @@ def check_probabilities(model: keras.Model, data: ImageData) -> None:
 
 
 def check_augmentation(config: Config, data: ImageData) -> None:
-    """Check that the images are large enough to be shifted.
+    """Check that the images are large enough to be shifted, and square where they are turned.
 
     Raises:
         UsageError: they aren't.
     """
+    height, width, _ = data.image_shape
+    if config.views == "turns" and height != width:
+        raise UsageError(
+            f"`views=turns` needs square images, and these are {height} x {width}: choose another"
+        )
     if config.augment and min(data.image_shape[:2]) <= SHIFT:
         raise UsageError(
             f"`augment` shifts images by {SHIFT} pixels, and these are {data.image_shape[0]} x "

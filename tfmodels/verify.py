@@ -1,5 +1,6 @@
 """Check that a run directory is what it says: its files, its metrics, and its predictions."""
 
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from tfmodels.config import Config
+from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, first_names
 from tfmodels.evaluation import evaluate
 from tfmodels.fusion.combine import fuse
@@ -132,7 +134,8 @@ def _predict(run: Run, images: np.ndarray) -> np.ndarray:
     path = run.file(MODEL)
     try:
         model = _load_network(run, path)
-        outputs: np.ndarray = model.predict(images, verbose=0)
+        views = str(run.config["settings"].get("views"))
+        outputs = average_views(functools.partial(model.predict, verbose=0), images, views)
     except RunError:
         raise
     except Exception as error:  # Keras raises whatever its parsers and layers do

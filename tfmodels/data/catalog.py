@@ -49,6 +49,7 @@ DATASETS = {
         "tfmodels.data.sample:load_land", "mobilenetv2", ("random",), lists=True
     ),
 }
+VIEWS = ("single", "mirror", "shifts", "turns")  # functions of tfmodels.data.views
 FOLDER = DatasetSpec(
     "tfmodels.data.folder:load", "mobilenetv2", ("random",), lists=True, groups=True, damaged=True
 )

@@ -23,6 +23,8 @@ class NetworkSpec:
         image_size: default side in pixels that images are scaled to.
         smallest: the smallest image size at which no feature map shrinks to nothing.
         family: the kind of network, for fusions of networks of different kinds.
+        prepare: `module:function` that takes the model and training images, and sets weights that
+            start from the data; empty where all start at random.
         imagenet: `module:function` that takes the model and returns its ImageNet weights by
             `layer/weight`; empty where there is no download.
         formats: file ending -> `module:function` that takes a path and the bytes that its weights
@@ -34,6 +36,7 @@ class NetworkSpec:
     image_size: int
     smallest: int
     family: str
+    prepare: str = ""
     imagenet: str = ""
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -51,6 +54,16 @@ _KERAS_IMAGENET = f"{_BACKBONES}:imagenet_weights"
 
 NETWORKS = {
     "vgg": NetworkSpec("tfmodels.models.vgg:vgg", image_size=32, smallest=4, family="VGG"),
+    **{
+        f"airbench-{size}": NetworkSpec(
+            f"tfmodels.models.airbench:{size}",
+            image_size=32,
+            smallest=16,
+            family="VGG",
+            prepare="tfmodels.models.airbench:prepare",
+        )
+        for size in ("small", "medium", "large")
+    },
     "mobilenetv2": NetworkSpec(
         f"{_BACKBONES}:mobilenetv2",
         image_size=96,

@@ -130,8 +130,8 @@ def _extension_fault(before: Any, settings: dict[str, Any]) -> str:
     """Return why a run of other epochs can't go on to those of the settings; empty if it can."""
     if not isinstance(before, int) or settings["epochs"] < before:
         return "can't be shortened"
-    if settings["schedule"] == "cosine":
-        return "`schedule=cosine` depends on them from the first one on"
+    if settings["schedule"] in ("linear", "cosine"):
+        return f"`schedule={settings['schedule']}` depends on them from the first one on"
     if settings["trainable"] == "head-then-all":
         return "`trainable=head-then-all` would have trained the head for longer, too"
     return ""

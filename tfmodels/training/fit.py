@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from tfmodels.data.views import average_views
 from tfmodels.errors import RunError
 from tfmodels.models.flop import training_flop
 from tfmodels.models.parts import classifier_head
@@ -209,14 +210,24 @@ def _callbacks(
     ]
 
 
-def predict(network: keras.Model, split: Split, name: str = "") -> np.ndarray:
-    """Return class probabilities (n, classes) float32 of a split, in its order."""
+def predict(
+    network: keras.Model, split: Split, name: str = "", views: str = "single"
+) -> np.ndarray:
+    """Return class probabilities (n, classes) float32 of a split, in its order.
+
+    Args:
+        network: takes what the split has, and returns probabilities.
+        split: the images.
+        name: of the split, for progress.
+        views: of each image over which the probabilities are averaged; see `data.views`.
+    """
     if not sys.stderr.isatty():  # where no bar is drawn
         print(f"predicting {name}: {len(split):,} images", file=sys.stderr)
     batches = evaluation_batches(split)
     options = {"ncols": 79, "leave": False, "unit": "batch", "disable": None}
     progress = tqdm(batches.as_numpy_iterator(), name, len(batches), **options)
-    return np.concatenate([network.predict_on_batch(images) for images, _ in progress])
+    predict = network.predict_on_batch
+    return np.concatenate([average_views(predict, images, views) for images, _ in progress])
 
 
 def _class_weights(split: Split) -> dict[int, float]:

@@ -11,8 +11,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 @keras.saving.register_keras_serializable("tfmodels")
-class Muon(keras.optimizers.SGD):
-    """Muon for kernels of convolutions, and SGD with Nesterov momentum for all other variables.
+class Muon(keras.optimizers.Adam):
+    """Muon for kernels of convolutions, and Adam for all other variables.
 
     The momentum of a kernel, as a matrix of a row for each output channel, is replaced by the
     nearest orthogonal matrix, roughly, so that each step moves all directions alike. Before each
@@ -23,41 +23,41 @@ class Muon(keras.optimizers.SGD):
 
     Args:
         learning_rate: of the kernels.
-        other_rate: learning rate of the other variables, as a multiple of that of the kernels.
-        muon_momentum: of the kernels.
+        adam_rate: learning rate of the other variables, as a multiple of that of the kernels.
+        momentum: Nesterov momentum of the kernels.
         steps: of the Newton-Schulz iteration.
-        **kwargs: of `keras.optimizers.SGD`, for the other variables.
+        **kwargs: of `keras.optimizers.Adam`, for the other variables.
     """
 
     def __init__(
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.24,
-        other_rate: float = 1.0,
-        muon_momentum: float = 0.6,
+        adam_rate: float = 0.1,
+        momentum: float = 0.6,
         steps: int = 3,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, **({"momentum": 0.85, "nesterov": True} | kwargs))
-        self.other_rate, self.muon_momentum, self.steps = other_rate, muon_momentum, steps
+        super().__init__(learning_rate, **({"beta_2": 0.99, "epsilon": 1e-8} | kwargs))
+        self.adam_rate, self.momentum, self.steps = adam_rate, momentum, steps
 
     def update_step(
         self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: Any
     ) -> None:
         """Update one variable."""
         if len(variable.shape) != 4:
-            super().update_step(gradient, variable, self.other_rate * learning_rate)
+            super().update_step(gradient, variable, self.adam_rate * learning_rate)
             return
-        momentum = self.momentums[self._get_variable_index(variable)]
+        average = self._momentums[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
-        self.assign(momentum, self.muon_momentum * momentum + gradient)
-        step = orthogonal(gradient + self.muon_momentum * momentum, self.steps)
+        self.assign(average, self.momentum * average + gradient)
+        step = orthogonal(gradient + self.momentum * average, self.steps)
         norm = ops.norm(ops.reshape(variable, (-1,)))
         kernel = variable * (variable.shape[-1] ** 0.5 / norm)
         self.assign(variable, kernel - ops.cast(learning_rate, variable.dtype) * step)
 
     def get_config(self) -> dict[str, Any]:
         """Return what it takes to build the optimizer again."""
-        names = ("other_rate", "muon_momentum", "steps")
+        names = ("adam_rate", "momentum", "steps")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -1,9 +1,12 @@
 """Optimizers, learning rate schedules and losses, from Keras' own classes."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from tfmodels.config import Config
+from tfmodels.training.muon import Muon
 
 
 def build_optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -11,10 +14,8 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Op
 
     The schedule `step` is the study's callback, `callbacks.StepDecay`.
     """
-    options = {
-        "learning_rate": _cosine(config, steps_per_epoch)
-        if config.schedule == "cosine"
-        else config.lr,
+    options: dict[str, Any] = {
+        "learning_rate": _schedule(config, steps_per_epoch),
         "clipnorm": config.clip_norm,
         "use_ema": config.ema > 0,
         "ema_momentum": config.ema or 0.99,
@@ -23,13 +24,21 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Op
         options["weight_decay"] = config.weight_decay
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
+    if config.optimizer == "muon":
+        return Muon(**options)
     kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
     return kinds[config.optimizer](epsilon=1e-8, **options)  # PyTorch's epsilon
 
 
-def _cosine(
+def _schedule(
     config: Config, steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if config.schedule in ("step", "constant"):
+        return config.lr
+    if config.schedule == "linear":
+        return keras.optimizers.schedules.PolynomialDecay(
+            config.lr, config.epochs * steps_per_epoch, end_learning_rate=0.0
+        )
     warmup = config.warmup_epochs * steps_per_epoch
     steps = config.epochs * steps_per_epoch - warmup
     if not warmup:

@@ -1,0 +1,52 @@
+"""Views of an image over which its prediction is averaged: variations that don't change its class.
+
+Each function takes images (n, height, width, 3) and yields arrays of that shape, of each image
+itself first.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+
+def average_views(
+    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, views: str
+) -> np.ndarray:
+    """Return the mean of the predictions (n, classes) for the views of images.
+
+    Args:
+        predict: returns predictions for images.
+        images: (n, height, width, 3).
+        views: name of one of the functions below.
+    """
+    functions = {"single": single, "mirror": mirror, "shifts": shifts, "turns": turns}
+    mean: np.ndarray = np.mean([predict(view) for view in functions[views](images)], axis=0)
+    return mean
+
+
+def single(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the images alone."""
+    yield images
+
+
+def mirror(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the images and their mirror images."""
+    yield images
+    yield images[:, :, ::-1]
+
+
+def shifts(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield two views of `mirror` for the images, and for both shifts of a pixel along a diagonal.
+
+    As in airbench94 (Jordan 2024, arXiv:2404.00498), but of equal weight.
+    """
+    _, height, width, _ = images.shape
+    padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    for first in (1, 0, 2):
+        yield from mirror(padded[:, first : first + height, first : first + width])
+
+
+def turns(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the eight turns and mirrors of a square; for images in which no direction is up."""
+    for quarters in range(4):
+        yield from mirror(np.rot90(images, quarters, axes=(1, 2)))

@@ -1,0 +1,138 @@
+"""A network that learns small images fast: a frozen whitening stem and three pairs of convolutions.
+
+After airbench94 (Jordan 2024, arXiv:2404.00498; github.com/KellerJordan/cifar10-airbench), made
+cheaper: the stem has 4x4 kernels at stride 2, and the first convolution of each group is 1x1.
+"""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import layers
+
+from tfmodels.models.layers import image_input, torch_init
+
+STEM, STRIDE = 4, 2  # sides of the stem's kernels, and of its steps, in pixels
+REGULARISATION = 5e-4  # added to variances, so that noise isn't blown up
+
+
+def airbench(
+    name: str,
+    filters: tuple[int, int, int],
+    input_shape: tuple[int, int, int],
+    classes: int,
+    image_size: int,
+) -> keras.Model:
+    """Build the network. It is ready to learn after `prepare`.
+
+    Args:
+        name: in the catalogue.
+        filters: of both convolutions of each group; the stem has as many as the first.
+        input_shape: height, width and channels of the raw images, values 0 to 255.
+        classes: number of classes.
+        image_size: side in pixels that images are scaled to, from 16 up.
+
+    Returns:
+        A functional model from (n, *input_shape) pixels to (n, classes) probabilities.
+
+    Raises:
+        UsageError: the image size is too small.
+    """
+    inputs, x = image_input(name, input_shape, image_size)
+    x = layers.Rescaling(1 / 64, offset=-2, name="rescale")(x)
+    x = layers.Conv2D(
+        filters[0],
+        STEM,
+        strides=STRIDE,
+        padding="same",
+        use_bias=False,
+        trainable=False,
+        name="stem",
+    )(x)
+    x = layers.Activation("silu", name="stem_silu")(x)
+    for number, width in enumerate(filters, start=1):
+        x = group(x, width, f"group{number}")
+    pooled = [
+        layers.GlobalMaxPooling2D(name="max")(x),
+        layers.GlobalAveragePooling2D(name="mean")(x),
+    ]
+    x = layers.Concatenate(name="features")(pooled)
+    x = layers.Dense(
+        classes,
+        use_bias=False,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=1.0),
+        name="dense",
+    )(x)
+    x = layers.Rescaling(1 / 64, name="logits")(x)
+    # float32 also under mixed precision: half-precision probabilities don't sum to 1.
+    outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=name.replace("-", "_"))
+
+
+def group(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    """Apply convolution, max-pooling, batch norm and SiLU, then the same without pooling.
+
+    The first convolution is 1x1: on the large map, before pooling, 3x3 would cost most of all.
+    """
+    for i, size in ((1, 1), (2, 3)):
+        x = layers.Conv2D(
+            filters,
+            size,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=torch_init(),
+            name=f"{name}_conv{i}",
+        )(x)
+        if i == 1:
+            x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+        x = layers.BatchNormalization(
+            scale=False, momentum=0.6, epsilon=1e-5, name=f"{name}_bn{i}"
+        )(x)
+        x = layers.Activation("silu", name=f"{name}_silu{i}")(x)
+    return x
+
+
+small = partial(airbench, "airbench-small", (36, 72, 144))
+medium = partial(airbench, "airbench-medium", (64, 128, 256))
+large = partial(airbench, "airbench-large", (64, 256, 256))
+
+
+def prepare(model: keras.Model, images: np.ndarray) -> None:
+    """Set the weights that don't start at random: whitening stem and identities.
+
+    Args:
+        model: of `airbench`.
+        images: of the training split (n, height, width, 3) uint8; 5,000 suffice.
+    """
+    stem = model.get_layer("stem")
+    scaled = keras.Model(model.input, stem.input).predict(images, verbose=0)
+    stem.kernel.assign(whitening_kernel(scaled, STEM, stem.filters))
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D) and layer is not stem:
+            layer.kernel.assign(with_identity(np.array(layer.kernel)))
+
+
+def whitening_kernel(images: np.ndarray, size: int, filters: int) -> np.ndarray:
+    """Return the kernel (size, size, channels, filters) that whitens the patches of images.
+
+    Its filters are the first eigenvectors of the patches' uncentred covariance, each divided by
+    the root of its eigenvalue, and their negatives.
+    """
+    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+    patches = patches[:, ::STRIDE, ::STRIDE].transpose(0, 1, 2, 4, 5, 3)
+    rows = patches.reshape(-1, size * size * images.shape[-1])
+    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+    half = -(-filters // 2)
+    first = vectors[:, ::-1][:, :half] / np.sqrt(values[::-1][:half] + REGULARISATION)
+    kernel = np.concatenate([first, -first], axis=1)[:, :filters]
+    return kernel.reshape(size, size, images.shape[-1], filters)
+
+
+def with_identity(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel (height, width, inputs, outputs) whose first filters pass the inputs on."""
+    kernel = kernel.copy()
+    height, width, inputs, outputs = kernel.shape
+    passed = min(inputs, outputs)
+    kernel[..., :passed] = 0
+    kernel[height // 2, width // 2, range(passed), range(passed)] = 1
+    return kernel
