@@ -1,4 +1,4 @@
-"""Measure what keeping a training costs: networks, history and state, after each epoch.
+"""Measure what keeping a training costs: state and history after each epoch.
 
     python benchmarks/saving.py --data cifar10 --data-dir FOLDER --epochs 2
 

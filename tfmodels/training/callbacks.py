@@ -16,7 +16,7 @@ from tfmodels.report.tables import csv_table
 from tfmodels.runs.lock import check_held
 from tfmodels.safe_files import new_file, write_text
 from tfmodels.training.interruption import StopRequest
-from tfmodels.training.state import State, list_variables, restore, save_state
+from tfmodels.training.state import State, list_variables, read_state, restore, save_state
 
 EXPLOSION = 1e6  # times the loss of the first batch
 LONGEST_UNSAVED = 300.0  # seconds
@@ -107,12 +107,12 @@ class Resume(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keep all that a training needs to go on from where it is, and its network.
+    """Keep all that a training needs to go on from where it is, and in the end its network.
 
-    After each epoch it writes the state, and then what is made from it: `history.csv`, and in
-    `model.keras` and `best.keras` the networks of this epoch and of the best validation accuracy.
-    Within long epochs, and when the user wants to stop, it writes the state alone. At the end all
-    is made from the state once more, whatever became of the files.
+    After each epoch it writes the state and `history.csv`, within long epochs, and when the user
+    wants to stop, the state alone. At the end it makes from the state, whatever became of other
+    files, `history.csv`, and in `model.keras` and `best.keras` the networks of the last epoch and
+    of the best validation accuracy: to write them in each epoch would double the cost.
     """
 
     def __init__(
@@ -181,34 +181,32 @@ class Checkpoint(keras.callbacks.Callback):
         self.average.on_test_end()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the state, the history and the networks."""
+        """Keep the state and the history."""
         logs, state = logs or {}, self.state
         seconds = round(time.monotonic() - self.started, 2)
         metrics: Any = {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs}
         row: Any = {"epoch": epoch + 1, "lr": state.lr, **metrics, "seconds": seconds}
         state.history.append(row)
         state.epoch, state.step, state.seconds = epoch + 1, 0, 0.0
-        self.on_test_begin()
-        weights = self.kept.get_weights()
-        self.on_test_end()
         if state.best_epoch() == state.epoch - 1:
-            self.best = weights
+            self.on_test_begin()
+            self.best = self.kept.get_weights()
+            self.on_test_end()
         self._save()
         self._keep_history()
-        self._keep_model("model.keras", weights)
-        if self.best is weights:
-            self._keep_model("best.keras", weights)
         self.request.stop(f"after epoch {state.epoch}")
 
     def finish(self, best_only: bool) -> None:
-        """Set the weights of the last epoch, or of the best, and keep all once more."""
+        """Set the weights of the saved state, or of the best epoch, and keep the networks."""
+        self.state = read_state(self.directory) or self.state
         self.restore()
         self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
         last = self.best if best_only else self.kept.get_weights()
         self._keep_history()
-        self._keep_model("best.keras", self.best)
-        self._keep_model("model.keras", last)
-        self.kept.set_weights(last)
+        for name, weights in (("best.keras", self.best), ("model.keras", last)):
+            self.kept.set_weights(weights)
+            with new_file(self.folder / name) as part:
+                self.kept.save(part)
 
     def _save(self) -> None:
         check_held(self.directory)
@@ -219,13 +217,6 @@ class Checkpoint(keras.callbacks.Callback):
     def _keep_history(self) -> None:
         rows = [list(row.values()) for row in self.state.history]
         write_text(self.folder / "history.csv", csv_table(HISTORY_COLUMNS, rows))
-
-    def _keep_model(self, name: str, weights: list[np.ndarray]) -> None:
-        before = self.kept.get_weights()
-        self.kept.set_weights(weights)
-        with new_file(self.folder / name) as part:
-            self.kept.save(part)
-        self.kept.set_weights(before)
 
 
 class Progress(keras.callbacks.Callback):

@@ -14,7 +14,7 @@ from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from tfmodels.data.views import average_views
-from tfmodels.errors import RunError
+from tfmodels.errors import DivergenceError, RunError
 from tfmodels.models.flop import training_flop
 from tfmodels.models.parts import classifier_head
 from tfmodels.safe_files import checksum
@@ -149,6 +149,10 @@ def fit_stage(
                     callbacks=[*_callbacks(stage, config, checkpoint), progress],
                     verbose=0,
                 )
+            except DivergenceError:
+                if state.history:
+                    checkpoint.finish(best_only=False)
+                raise
             finally:
                 progress.on_train_end()  # Keras doesn't call it after an error
         checkpoint.finish(best_only=config.early_stopping is not None)
