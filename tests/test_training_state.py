@@ -1,6 +1,7 @@
 """A training that was interrupted ends as one that wasn't."""
 
 import csv
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,25 @@ def test_a_finished_training_goes_on_to_more_epochs(data: ImageData, tmp_path: P
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert len(history(tmp_path / "two" / "history.csv")) == 4
+
+
+def test_a_saving_that_takes_long_is_not_done_after_each_epoch(
+    data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(model="toy", epochs=4)
+    expected = train(config, data, tmp_path / "often")
+    saved = []
+
+    def save_slowly(directory: Path, state: State, *args: Any) -> None:
+        saved.append(state.epoch)
+        time.sleep(0.2)
+        save_state(directory, state, *args)
+
+    monkeypatch.setattr(callbacks, "LONG_SAVING", 0.1)
+    monkeypatch.setattr(callbacks, "save_state", save_slowly)
+    for ours, theirs in zip(train(config, data, tmp_path / "seldom"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert saved == [1, 4]  # the first, whose time isn't known before, and the last
 
 
 def test_all_variables_come_back_or_none(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
+from tfmodels.config import Config
 from tfmodels.errors import DivergenceError
 from tfmodels.models.parts import without_optimizer
 from tfmodels.report.tables import csv_table
@@ -20,6 +21,8 @@ from tfmodels.training.state import State, list_variables, read_state, restore, 
 
 EXPLOSION = 1e6  # times the loss of the first batch
 LONGEST_UNSAVED = 300.0  # seconds
+# A saving that takes longer waits for 50 times as long, so that it is 2 % of the time at most.
+LONG_SAVING = 1.0  # seconds
 KEPT = ("history.csv", "model.keras", "best.keras")  # of each stage
 HISTORY_COLUMNS = ("epoch", "lr", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
@@ -109,10 +112,11 @@ class Resume(keras.callbacks.Callback):
 class Checkpoint(keras.callbacks.Callback):
     """Keep all that a training needs to go on from where it is, and in the end its network.
 
-    After each epoch it writes the state and `history.csv`, within long epochs, and when the user
-    wants to stop, the state alone. At the end it makes from the state, whatever became of other
-    files, `history.csv`, and in `model.keras` and `best.keras` the networks of the last epoch and
-    of the best validation accuracy: to write them in each epoch would double the cost.
+    After each epoch it writes `history.csv` and the state, less often where that takes long; within
+    long epochs, and when the user wants to stop, the state alone. At the end it makes from the
+    state, whatever became of other files, `history.csv`, and in `model.keras` and `best.keras` the
+    networks of the last epoch and of the best validation accuracy: to write them in each epoch
+    would double the cost.
     """
 
     def __init__(
@@ -123,7 +127,7 @@ class Checkpoint(keras.callbacks.Callback):
         directory: Path,
         folder: Path,
         request: StopRequest,
-        averages: bool,
+        config: Config,
     ) -> None:
         """Keep a training.
 
@@ -134,16 +138,19 @@ class Checkpoint(keras.callbacks.Callback):
             directory: of the run, for the state.
             folder: for the other files.
             request: whether the user wants to stop.
-            averages: whether the optimizer averages weights; the average is validated and kept.
+            config: of the training; where weights are averaged, the average is validated and kept.
         """
         super().__init__()
         self.whole, self.network, self.kept = model, network, without_optimizer(model)
-        self.state, self.request = state, request
+        self.state, self.request, self.config = state, request, config
         self.directory, self.folder = directory, folder
+        self.cost = 0.0  # seconds that the last saving took
         self.best: list[np.ndarray] = []
         # Its hooks are the public way to swap weights and averages. It may not do so by itself: in
         # the last epoch it loses the weights from which a training could go on.
-        self.average = keras.callbacks.SwapEMAWeights() if averages else keras.callbacks.Callback()
+        self.average = (
+            keras.callbacks.SwapEMAWeights() if config.ema else keras.callbacks.Callback()
+        )
         self.average.set_model(network)
 
     def restore(self) -> None:
@@ -152,12 +159,15 @@ class Checkpoint(keras.callbacks.Callback):
         weights = self.kept.weights if self.state.epoch else []
         self.best = restore(self.directory, variables, weights)
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock of what isn't saved."""
+        self.saved = time.monotonic()
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clocks, and note the learning rate, which some schedules change every step."""
+        """Start the clock, and note the learning rate, which some schedules change every step."""
         if not self.state.step:
             self.state.lr = float(f"{_learning_rate(self.model):.7g}")
-        self.saved = time.monotonic()
-        self.started = self.saved - self.state.seconds
+        self.started = time.monotonic() - self.state.seconds
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save the state if it wasn't for long, or if the user wants to stop.
@@ -169,7 +179,6 @@ class Checkpoint(keras.callbacks.Callback):
         if overdue and batch + 1 < self.params["steps"]:
             self.state.seconds = time.monotonic() - self.started
             self._save()
-            self.saved = time.monotonic()
             self.request.stop(f"in epoch {self.state.epoch + 1}, after step {self.state.step}")
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -181,7 +190,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.average.on_test_end()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the state and the history."""
+        """Keep the history and the state, and end the training where it no longer gets better."""
         logs, state = logs or {}, self.state
         seconds = round(time.monotonic() - self.started, 2)
         metrics: Any = {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs}
@@ -192,7 +201,12 @@ class Checkpoint(keras.callbacks.Callback):
             self.on_test_begin()
             self.best = self.kept.get_weights()
             self.on_test_end()
-        self._save()
+        finished = state.is_finished(self.config.epochs, self.config.early_stopping)
+        self.model.stop_training = finished
+        last = finished or self.params["epochs"] == state.epoch  # of this call of fit
+        due = self.cost < LONG_SAVING or time.monotonic() - self.saved > 50 * self.cost
+        if last or due or self.request.signal:
+            self._save()
         self._keep_history()
         self.request.stop(f"after epoch {state.epoch}")
 
@@ -212,7 +226,10 @@ class Checkpoint(keras.callbacks.Callback):
         check_held(self.directory)
         network = self.model  # JAX has variables up to date where this is read
         variables = list_variables(self.whole, network, self.state)
+        started = time.monotonic()
         save_state(self.directory, self.state, variables, self.best)
+        self.saved = time.monotonic()
+        self.cost = self.saved - started
 
     def _keep_history(self) -> None:
         rows = [list(row.values()) for row in self.state.history]

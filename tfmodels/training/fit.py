@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -129,9 +128,7 @@ def fit_stage(
     augment = stage.data.augment if config.augment and network is model else None
     seed = (config.seed, start, stage.number)
     with stop_requests() as request:
-        checkpoint = Checkpoint(
-            model, network, state, directory, stage.folder, request, averages=config.ema > 0
-        )
+        checkpoint = Checkpoint(model, network, state, directory, stage.folder, request, config)
         while not state.is_finished(config.epochs, config.early_stopping):
             # What is left of an epoch has fewer steps, and Keras has one number for all epochs.
             end = state.epoch + 1 if state.step else config.epochs
@@ -197,12 +194,7 @@ def _find_state(stage: Stage, directory: Path) -> State:
 def _callbacks(
     stage: Stage, config: Config, checkpoint: Checkpoint
 ) -> list[keras.callbacks.Callback]:
-    state, network = checkpoint.state, stage.network
-
-    def stop_early(*_: Any) -> None:
-        """End the training where it no longer gets better, as a restart finds it from the state."""
-        network.stop_training = state.is_finished(config.epochs, config.early_stopping)
-
+    state = checkpoint.state
     begun = state.epoch or state.step
     return [
         *([Resume(state.epoch, checkpoint.restore)] if begun else []),
@@ -210,7 +202,6 @@ def _callbacks(
         LossCheck(state),
         TensorBoardLogs(stage.folder / "tensorboard", write_graph=False),
         checkpoint,
-        keras.callbacks.LambdaCallback(on_epoch_end=stop_early),
     ]
 
 
