@@ -170,6 +170,23 @@ def test_a_model_that_does_not_fit_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("shape", "changes", "message"),
+    [
+        ((8, 6), {"views": "turns"}, "`views=turns` turns images, and these are 8 x 6"),
+        ((4, 6), {"augment": True}, "`augment` shifts images by 4 pixels, and these are 4 x 6"),
+    ],
+)
+def test_images_that_can_not_be_varied_so_are_refused(
+    tmp_path: Path, shape: tuple[int, int], changes: dict[str, Any], message: str
+) -> None:
+    few = np.zeros((6, *shape, 3), np.uint8), np.arange(6) % 3
+    data = ImageData.from_arrays(few, few, few, NAMES)
+    with pytest.raises(UsageError, match=message):
+        run(Config(model="toy", **changes), data=data, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def kernel(file: Path) -> np.ndarray:
     return np.asarray(keras.models.load_model(file).get_layer("conv1").kernel)
 

@@ -44,6 +44,7 @@ def save(model: keras.Model, path: Path) -> None:
     [
         ("vgg", "x.weights.h5"),
         ("vgg", "x.keras"),
+        ("airbench-small", "x.keras"),
         ("mobilenetv2", "x.weights.h5"),
         ("mobilenetv2", "x.keras"),
         ("convnext-tiny", "x.weights.h5"),  # its layers lie in models within the backbone

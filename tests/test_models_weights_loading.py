@@ -201,7 +201,7 @@ def test_a_file_of_another_format_is_refused_with_what_is_read(
         load_weights(built(network, 67), network, str(tmp_path / "x.pth"))
 
 
-@pytest.mark.parametrize("network", ["mobilenetv2", "vgg"])
+@pytest.mark.parametrize("network", ["mobilenetv2", "vgg", "airbench-small"])
 @pytest.mark.parametrize("ending", ["weights.h5", "keras"])
 def test_a_run_on_other_classes_gives_all_but_its_classifier(
     built: Callable[..., keras.Model], network: str, ending: str, tmp_path: Path, tf_test: Any

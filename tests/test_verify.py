@@ -33,7 +33,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "toy", TOY_NETWORK)
         patch.setitem(DATASETS, "toy", TOY_DATA)
-        yield run(Config(data="toy", epochs=1), out=tmp_path_factory.mktemp("runs"), name="run")
+        config = Config(data="toy", epochs=1, views="mirror")
+        yield run(config, out=tmp_path_factory.mktemp("runs"), name="run")
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def run(
         keras.utils.set_random_seed(config.seed)  # after the data: preparing them may use it up
         network = model or build_network(config, data)
         check_model(network, data)
-        check_augmentation(config, data)
+        check_image_shape(config, data)
         if model is not None:
             check_probabilities(model, data)
         description = describe(config, data, network) | {"started": started}
@@ -219,8 +219,8 @@ def check_probabilities(model: keras.Model, data: ImageData) -> None:
         )
 
 
-def check_augmentation(config: Config, data: ImageData) -> None:
-    """Check that the images are large enough to be shifted, and square where they are turned.
+def check_image_shape(config: Config, data: ImageData) -> None:
+    """Check that images can be turned, which only square ones can, and shifted, as is asked for.
 
     Raises:
         UsageError: they aren't.
@@ -228,12 +228,12 @@ def check_augmentation(config: Config, data: ImageData) -> None:
     height, width, _ = data.image_shape
     if config.views == "turns" and height != width:
         raise UsageError(
-            f"`views=turns` needs square images, and these are {height} x {width}: choose another"
+            f"`views=turns` turns images, and these are {height} x {width}: choose other `views`"
         )
-    if config.augment and min(data.image_shape[:2]) <= SHIFT:
+    if config.augment and min(height, width) <= SHIFT:
         raise UsageError(
-            f"`augment` shifts images by {SHIFT} pixels, and these are {data.image_shape[0]} x "
-            f"{data.image_shape[1]}: leave it out"
+            f"`augment` shifts images by {SHIFT} pixels, and these are {height} x {width}: leave "
+            "it out"
         )
 
 

@@ -134,7 +134,7 @@ def _predict(run: Run, images: np.ndarray) -> np.ndarray:
     path = run.file(MODEL)
     try:
         model = _load_network(run, path)
-        views = str(run.config["settings"].get("views"))
+        views = str(run.config["settings"].get("views", "single"))
         outputs = average_views(functools.partial(model.predict, verbose=0), images, views)
     except RunError:
         raise

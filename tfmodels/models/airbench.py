@@ -61,9 +61,9 @@ def airbench(
         classes,
         use_bias=False,
         kernel_initializer=keras.initializers.RandomNormal(stddev=1.0),
-        name="dense",
+        name="logits",
     )(x)
-    x = layers.Rescaling(1 / 64, name="logits")(x)
+    x = layers.Rescaling(1 / 64, name="scale")(x)
     # float32 also under mixed precision: half-precision probabilities don't sum to 1.
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=name.replace("-", "_"))

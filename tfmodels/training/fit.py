@@ -221,8 +221,9 @@ def predict(
     batches = evaluation_batches(split)
     options = {"ncols": 79, "leave": False, "unit": "batch", "disable": None}
     progress = tqdm(batches.as_numpy_iterator(), name, len(batches), **options)
-    predict = network.predict_on_batch
-    return np.concatenate([average_views(predict, images, views) for images, _ in progress])
+    return np.concatenate(
+        [average_views(network.predict_on_batch, images, views) for images, _ in progress]
+    )
 
 
 def _class_weights(split: Split) -> dict[int, float]:
