@@ -94,7 +94,7 @@ def test_own_arrays_and_an_own_model(tmp_path: Path, tf_test: Any) -> None:
     layers = keras.layers
     model = keras.Sequential(
         [
-            keras.Input((8, 8, 3)),
+            keras.Input((None, None, 3)),  # as of a fully convolutional model
             layers.Rescaling(1 / 255),
             layers.GlobalAveragePooling2D(),
             layers.Dense(3, "softmax"),

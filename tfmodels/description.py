@@ -63,7 +63,9 @@ def announce(description: dict[str, Any], model: keras.Model, data: ImageData, p
         "split": data.split_description,
         "network": f"{settings['model']}, "
         f"{description['model']['parameters']:,} parameters, {start}",
-        "compute": f"{description['model']['flop']:.2g} FLOP an image, {flop:.2g} to train",
+        "compute": f"{description['model']['flop']:.2g} FLOP an image, {flop:.2g} to train"
+        if flop
+        else "unknown, as the network takes images of any size",
         "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
         f"{settings['precision']}, Keras on {description['backend']}",
     }

@@ -20,20 +20,24 @@ _CONVOLUTIONS = (
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 
-def forward_flop(model: keras.Model) -> int:
+def forward_flop(model: keras.Model) -> int | None:
     """Return the FLOP of one image's forward pass through a functional or sequential model.
 
     Two for each multiply-add of a convolution, grouped, depthwise, separable and transposed ones
     included, or of a dense layer; everything else is left out. A layer that is called twice
-    counts twice.
+    counts twice. None if the model takes images of any size.
     """
+    if None in model.input_shape[1:]:
+        return None
     return 2 * sum(_multiply_adds(node) for node in _calls(model))
 
 
-def training_flop(model: keras.Model, trainable: str, images: int, epochs: Sequence[int]) -> int:
+def training_flop(
+    model: keras.Model, trainable: str, images: int, epochs: Sequence[int]
+) -> int | None:
     """Return the FLOP of a training: three forward passes for each image in each epoch.
 
-    Features are computed once, by a forward pass.
+    Features are computed once, by a forward pass. None as of `forward_flop`.
 
     Args:
         model: that is trained.
@@ -41,12 +45,14 @@ def training_flop(model: keras.Model, trainable: str, images: int, epochs: Seque
         images: in the training split.
         epochs: of each stage.
     """
-    networks, features = [model], 0
+    if forward_flop(model) is None:
+        return None
+    passes = [(model, TRAINING * epochs[-1])]
     if trainable != "all":
-        head, features = classifier_head(model), forward_flop(feature_extractor(model))
-        networks = [head] if trainable == "head" else [head, model]
-    passes = zip(networks, epochs, strict=True)
-    return images * (features + sum(TRAINING * n * forward_flop(part) for part, n in passes))
+        passes = [(feature_extractor(model), 1), (classifier_head(model), TRAINING * epochs[0])]
+    if trainable == "head-then-all":
+        passes.append((model, TRAINING * epochs[1]))
+    return images * sum(times * (forward_flop(part) or 0) for part, times in passes)
 
 
 def _calls(model: keras.Model) -> Iterator["keras.src.ops.node.Node"]:

@@ -47,7 +47,7 @@ class Network(TypedDict):
     name: str
     parameters: int
     structure: str
-    flop: NotRequired[int]
+    flop: NotRequired[int | None]
     initial_weights: str
 
 
@@ -82,7 +82,7 @@ class RunConfig(TypedDict):
     ended: NotRequired[str]
     # of a training
     model: NotRequired[Network]
-    training_flop: NotRequired[int]
+    training_flop: NotRequired[int | None]
     backend: NotRequired[str]
     continued: NotRequired[list[str]]
     # of a fusion
@@ -120,7 +120,7 @@ class SavedMetrics(TypedDict):
 
     val: NotRequired[Metrics]
     test: NotRequired[Metrics]
-    training_flop: NotRequired[int]
+    training_flop: NotRequired[int | None]
 
 
 class Intervals(TypedDict):

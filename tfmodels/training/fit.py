@@ -99,8 +99,8 @@ def list_stages(
     ]
 
 
-def count_flop(model: keras.Model, data: ImageData, trainable: str, directory: Path) -> int:
-    """Return the FLOP of the finished training of a run directory."""
+def count_flop(model: keras.Model, data: ImageData, trainable: str, directory: Path) -> int | None:
+    """Return the FLOP of the finished training of a run directory, if the network has them."""
     folders = [directory / "head"] * (trainable == "head-then-all") + [directory]
     epochs = [len((folder / "history.csv").read_text().splitlines()) - 1 for folder in folders]
     return training_flop(model, trainable, len(data.train), epochs)
