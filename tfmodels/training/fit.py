@@ -17,6 +17,7 @@ from tfmodels.errors import DivergenceError, RunError
 from tfmodels.models.flop import training_flop
 from tfmodels.models.parts import classifier_head
 from tfmodels.safe_files import checksum
+from tfmodels.training.batch_norm import fused_batch_norms
 from tfmodels.training.callbacks import (
     KEPT,
     Checkpoint,
@@ -135,17 +136,18 @@ def fit_stage(
             done = state.epoch * steps + state.step
             progress = Progress(stage.name, state, config.epochs, steps)
             try:
-                network.fit(
-                    training_batches(train, config.batch_size, seed, end, done, augment),
-                    validation_data=evaluation,
-                    initial_epoch=state.epoch,
-                    epochs=end,
-                    steps_per_epoch=steps - state.step,  # the pipeline runs through all epochs
-                    shuffle=False,  # and has an order of its own
-                    class_weight=_class_weights(train) if config.class_weights else None,
-                    callbacks=[*_callbacks(stage, config, checkpoint), progress],
-                    verbose=0,
-                )
+                with fused_batch_norms(network):
+                    network.fit(
+                        training_batches(train, config.batch_size, seed, end, done, augment),
+                        validation_data=evaluation,
+                        initial_epoch=state.epoch,
+                        epochs=end,
+                        steps_per_epoch=steps - state.step,  # the pipeline runs through all epochs
+                        shuffle=False,  # and has an order of its own
+                        class_weight=_class_weights(train) if config.class_weights else None,
+                        callbacks=[*_callbacks(stage, config, checkpoint), progress],
+                        verbose=0,
+                    )
             except DivergenceError:
                 if state.history:
                     checkpoint.finish(best_only=False)
