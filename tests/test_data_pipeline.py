@@ -4,9 +4,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfmodels.data.augmentation import crop_and_flip
+from tfmodels.data.augmentation import MIRROR, crop_and_flip
 from tfmodels.data.images import Split
-from tfmodels.data.pipeline import epoch_order, evaluation_batches, training_batches
+from tfmodels.data.pipeline import (
+    epoch_numbers,
+    epoch_order,
+    evaluation_batches,
+    training_batches,
+)
 
 
 @pytest.fixture
@@ -72,3 +77,13 @@ def test_augmentation_follows_from_seed_epoch_and_image_alone(split: Split, tf_t
     tf_test.assertAllEqual(first, varied(7, 0, 1))
     tf_test.assertNotAllEqual(first, varied(16, 0, 2))
     tf_test.assertNotAllEqual(first, varied(16, 1, 1))
+
+
+def test_mirroring_alternates_and_nothing_else_does(tf_test: Any) -> None:
+    epochs = [epoch_numbers(400, [3], epoch) for epoch in range(3)]
+    mirrored = [numbers[:, MIRROR] < 0.5 for numbers in epochs]
+    assert 150 < mirrored[0].sum() < 250
+    tf_test.assertAllEqual(mirrored[0], ~mirrored[1])
+    tf_test.assertAllEqual(mirrored[0], mirrored[2])
+    others = [np.delete(numbers, MIRROR, axis=1).ravel() for numbers in epochs]
+    assert abs(np.corrcoef(others)[np.triu_indices(3, 1)]).max() < 0.1

@@ -48,16 +48,25 @@ def test_prepare_sets_all_convolutions_and_the_stem_does_not_learn(images: np.nd
         for weight, old in zip(model.weights, before, strict=True)
         if not np.array_equal(weight, old)
     }
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert changed == {layer.name for layer in convolutions}
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    assert changed == {layer.name for layer in model.layers if isinstance(layer, kinds)}
     assert not model.get_layer("stem").trainable_weights
 
 
 def test_the_multiply_adds_counted_by_hand() -> None:
-    stem = 16 * 16 * 48 * 36
-    first = 16 * 16 * 36 * 36 + 8 * 8 * 36 * 72 + 4 * 4 * 72 * 144  # pointwise
-    second = 9 * (8 * 8 * 36 * 36 + 4 * 4 * 72 * 72 + 2 * 2 * 144 * 144)
-    assert forward_flop(small()) == 2 * (stem + first + second + 2 * 144 * 10)
+    stem = 16 * 16 * 48 * 48
+    first = 8 * 8 * 48 * 48 + 4 * 4 * 48 * 96 + 2 * 2 * 96 * 192
+    second = sum(side**2 * n * (9 + n) for side, n in ((8, 48), (4, 96), (2, 192)))
+    assert forward_flop(small()) == 2 * (stem + first + second + 2 * 192 * 10)
+
+
+def test_depthwise_kernels_begin_near_the_identity(images: np.ndarray) -> None:
+    model = small()
+    prepare(model, images)
+    for number in (1, 2, 3):
+        kernel = np.array(model.get_layer(f"group{number}_depthwise").kernel)
+        assert kernel[1, 1].mean() == pytest.approx(1, abs=0.05)
+        assert 0 < abs(np.delete(kernel.reshape(9, -1), 4, axis=0)).max() <= 0.1
 
 
 def test_images_that_are_too_small_are_refused() -> None:

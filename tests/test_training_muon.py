@@ -68,6 +68,14 @@ def test_ten_updates_against_pytorch(tf_test: Any) -> None:
     tf_test.assertAllClose(ours[1].numpy(), expected[1], atol=1e-5)
 
 
+def test_depthwise_kernels_are_left_to_adam(tf_test: Any) -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 1)).astype("float32")
+    ours, theirs = keras.Variable(kernel), keras.Variable(kernel)
+    Muon(0.1, adam_rate=0.5).apply([kernel], [ours])
+    keras.optimizers.Adam(0.05, beta_2=0.99, epsilon=1e-8).apply([kernel], [theirs])
+    tf_test.assertAllClose(ours, theirs)
+
+
 def test_it_is_built_again_from_its_config() -> None:
     optimizer = Muon(0.1, adam_rate=2.0, momentum=0.7, steps=4, use_ema=True)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

@@ -12,6 +12,7 @@ import tensorflow as tf
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 NUMBERS = 6  # per image, used as far as needed
+MIRROR = 2  # of these, the one that mirrors
 SHIFT = 4  # pixels to each side, as in He et al. 2016 (arXiv:1512.03385), section 4.2
 BRIGHTNESS = 0.1  # of 255, up or down
 
@@ -19,7 +20,7 @@ BRIGHTNESS = 0.1  # of 255, up or down
 def crop_and_flip(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """Shift images by up to 4 pixels, filling by reflection, and mirror half of them."""
     shifted = _shift(images, numbers[:, :2])
-    return _where(numbers[:, 2], tf.reverse(shifted, [2]), shifted)
+    return _where(numbers[:, MIRROR], tf.reverse(shifted, [2]), shifted)
 
 
 def turn_shift_brighten(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
@@ -29,7 +30,7 @@ def turn_shift_brighten(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     """
     images = _shift(images, numbers[:, :2])
     # Two mirrors and a transposition, each or not: together these are the eight symmetries.
-    images = _where(numbers[:, 2], tf.reverse(images, [1]), images)
+    images = _where(numbers[:, MIRROR], tf.reverse(images, [1]), images)
     images = _where(numbers[:, 3], tf.reverse(images, [2]), images)
     images = _where(numbers[:, 4], tf.transpose(images, [0, 2, 1, 3]), images)
     change = (2 * numbers[:, 5] - 1) * BRIGHTNESS * 255

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfmodels.data.augmentation import NUMBERS, Augment
+from tfmodels.data.augmentation import MIRROR, NUMBERS, Augment
 from tfmodels.data.images import Split
 
 
@@ -24,8 +24,17 @@ def epoch_order(n: int, seed: Sequence[int], epoch: int) -> np.ndarray:
 
 
 def epoch_numbers(n: int, seed: Sequence[int], epoch: int) -> np.ndarray:
-    """Return the random numbers (n, NUMBERS) from 0 to 1 that vary each image in an epoch."""
-    return np.random.default_rng([*seed, epoch, 1]).random((n, NUMBERS), np.float32)
+    """Return the random numbers (n, NUMBERS) from 0 to 1 that vary each image in an epoch.
+
+    Mirroring alternates: an image that is mirrored in one epoch isn't in the next, so that two
+    epochs show both, as in airbench94 (Jordan 2024, arXiv:2404.00498, section 3.6).
+    """
+    numbers, first = (
+        np.random.default_rng([*seed, number, 1]).random((n, NUMBERS), np.float32)
+        for number in (epoch, 0)
+    )
+    numbers[:, MIRROR] = (first[:, MIRROR] + epoch / 2) % 1
+    return numbers
 
 
 def training_batches(

@@ -4,6 +4,7 @@ Each function takes images (n, height, width, 3) and yields arrays of that shape
 itself first.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -36,14 +37,11 @@ def mirror(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def shifts(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield two views of `mirror` for the images, and for both shifts of a pixel along a diagonal.
-
-    As in airbench94 (Jordan 2024, arXiv:2404.00498), but of equal weight.
-    """
+    """Yield the two views of `mirror` for the images and their eight shifts by a pixel."""
     _, height, width, _ = images.shape
     padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
-    for first in (1, 0, 2):
-        yield from mirror(padded[:, first : first + height, first : first + width])
+    for row, column in sorted(itertools.product(range(3), repeat=2), key=lambda at: at != (1, 1)):
+        yield from mirror(padded[:, row : row + height, column : column + width])
 
 
 def turns(images: np.ndarray) -> Iterator[np.ndarray]:

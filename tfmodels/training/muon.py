@@ -12,7 +12,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 @keras.saving.register_keras_serializable("tfmodels")
 class Muon(keras.optimizers.Adam):
-    """Muon for kernels of convolutions, and Adam for all other variables.
+    """Muon for kernels of convolutions, but depthwise ones, and Adam for all other variables.
 
     The momentum of a kernel, as a matrix of a row for each output channel, is replaced by the
     nearest orthogonal matrix, roughly, so that each step moves all directions alike. Before each
@@ -32,7 +32,7 @@ class Muon(keras.optimizers.Adam):
     def __init__(
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.24,
-        adam_rate: float = 0.1,
+        adam_rate: float = 0.2,
         momentum: float = 0.6,
         steps: int = 3,
         **kwargs: Any,
@@ -44,7 +44,7 @@ class Muon(keras.optimizers.Adam):
         self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: Any
     ) -> None:
         """Update one variable."""
-        if len(variable.shape) != 4:
+        if len(variable.shape) != 4 or variable.shape[-1] == 1:  # a row has but one direction
             super().update_step(gradient, variable, self.adam_rate * learning_rate)
             return
         average = self._momentums[self._get_variable_index(variable)]

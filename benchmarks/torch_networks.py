@@ -1,0 +1,98 @@
+"""The study's network and airbench in PyTorch, step for step, for comparisons of speed.
+
+PyTorch is no requirement of the project: `pip install torch`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+MOMENTUM, SMOOTHING, STEPS = 0.6, 0.2, 3  # of Muon, of labels, and of Newton-Schulz
+
+
+def vgg() -> nn.Module:
+    """Return the study's network."""
+    layers: list[nn.Module] = []
+    for inputs, filters in ((3, 32), (32, 64)):
+        for channels in (inputs, filters):
+            convolution = nn.Conv2d(channels, filters, 3, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(filters), nn.LeakyReLU(0.01)]
+        layers += [nn.MaxPool2d(2), nn.Dropout(0.1)]
+    dense = nn.Linear(4096, 256, bias=False)
+    layers += [nn.Flatten(), dense, nn.BatchNorm1d(256), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*layers, nn.Dropout(0.3), nn.Linear(256, 10))
+
+
+class Airbench(nn.Module):
+    """The network of `tfmodels.models.airbench`."""
+
+    def __init__(self, filters: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, filters[0], 4, stride=2, padding=1, bias=False)
+        self.stem.requires_grad_(False)
+        self.groups = nn.ModuleList()
+        for inputs, outputs in zip((filters[0], *filters), filters, strict=False):
+            first = nn.Conv2d(inputs, outputs, 1, bias=False)
+            second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+            norms = [nn.BatchNorm2d(outputs, momentum=0.4) for _ in range(2)]
+            for norm in norms:
+                norm.weight.requires_grad_(False)
+            self.groups.append(nn.ModuleList([first, norms[0], second, norms[1]]))
+        self.logits = nn.Linear(2 * filters[-1], 10, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, 10)."""
+        x = functional.silu(self.stem(x))
+        for first, norm1, second, norm2 in self.groups:
+            x = functional.silu(norm1(functional.max_pool2d(first(x), 2)))
+            x = functional.silu(norm2(second(x)))
+        return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 64
+
+
+def train_step(
+    network: nn.Module, muon: bool, precision: str
+) -> Callable[[torch.Tensor, torch.Tensor], float]:
+    """Return a function that trains on images (n, 32, 32, 3) uint8 and labels."""
+    network = network.to(memory_format=torch.channels_last).train()
+    learned = [p for p in network.parameters() if p.requires_grad]
+    kernels = [p for p in learned if p.ndim == 4] if muon else []
+    averages = [torch.zeros_like(p) for p in kernels]
+    rest = [p for p in learned if not any(p is kernel for kernel in kernels)]
+    adam = torch.optim.Adam(rest, 0.02 if muon else 1e-3)
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> float:
+        """Train on a batch, and return its loss."""
+        x = (images.permute(0, 3, 1, 2).float() / 64 - 2).contiguous(
+            memory_format=torch.channels_last
+        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
+            logits = network(x)
+        smoothing = SMOOTHING if muon else 0
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        network.zero_grad()
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            for kernel, average in zip(kernels, averages, strict=True):
+                update_by_muon(kernel, average, 0.2)
+        return float(loss.detach())
+
+    return step
+
+
+def update_by_muon(kernel: torch.Tensor, average: torch.Tensor, rate: float) -> None:
+    """Update a kernel and its average gradient, as airbench94_muon does."""
+    gradient = kernel.grad
+    assert gradient is not None
+    average.mul_(MOMENTUM).add_(gradient)
+    matrix = (gradient + MOMENTUM * average).reshape(len(kernel), -1)
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(STEPS):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    kernel.mul_(len(kernel) ** 0.5 / kernel.norm())
+    kernel.sub_((x.T if tall else x).reshape(kernel.shape), alpha=rate)
