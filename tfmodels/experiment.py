@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from tfmodels.config import Config
-from tfmodels.data.augmentation import SHIFT
 from tfmodels.data.images import ImageData, load_data
 from tfmodels.description import announce, describe, initial_weights, plain_name, start_number
 from tfmodels.errors import UsageError
@@ -220,7 +219,7 @@ def check_probabilities(model: keras.Model, data: ImageData) -> None:
 
 
 def check_image_shape(config: Config, data: ImageData) -> None:
-    """Check that images can be turned, which only square ones can, and shifted, as is asked for.
+    """Check that images can be turned, which only square ones can, where that is asked for.
 
     Raises:
         UsageError: they aren't.
@@ -229,11 +228,6 @@ def check_image_shape(config: Config, data: ImageData) -> None:
     if config.views == "turns" and height != width:
         raise UsageError(
             f"`views=turns` turns images, and these are {height} x {width}: choose other `views`"
-        )
-    if config.augment and min(height, width) <= SHIFT:
-        raise UsageError(
-            f"`augment` shifts images by {SHIFT} pixels, and these are {height} x {width}: leave "
-            "it out"
         )
 
 

@@ -61,28 +61,20 @@ def training_batches(
     """
     steps = steps_per_epoch(split, batch_size)
 
-    def batches() -> Iterator[tuple[np.ndarray, ...]]:
-        """Read batch by batch, with the numbers that vary its images."""
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Read batch by batch, and vary the images."""
         for epoch in range(first_step // steps, epochs):
             order = epoch_order(len(split), seed, epoch)
             numbers = epoch_numbers(len(split), seed, epoch) if augment else None
             begin = max(first_step - epoch * steps, 0)
             for step in range(begin, steps):
                 rows = order[step * batch_size : (step + 1) * batch_size]
-                batch = split.images[rows], split.labels[rows]
-                yield batch if numbers is None else (*batch, numbers[rows])
+                images = split.images[rows]
+                if augment and numbers is not None:
+                    images = augment(images, numbers[rows])
+                yield images, split.labels[rows]
 
-    signature = _signature(split)
-    if augment is None:
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    else:
-        numbers_spec = tf.TensorSpec((None, NUMBERS), tf.float32)
-        dataset = tf.data.Dataset.from_generator(
-            batches, output_signature=(*signature, numbers_spec)
-        ).map(
-            lambda images, labels, numbers: (augment(images, numbers), labels),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=_signature(split))
     total = epochs * steps - first_step
     return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(tf.data.AUTOTUNE)
 
