@@ -3,6 +3,7 @@
 PyTorch is no requirement of the project: `pip install torch`.
 """
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -28,27 +29,36 @@ def vgg() -> nn.Module:
 class Airbench(nn.Module):
     """The network of `tfmodels.models.airbench`."""
 
-    def __init__(self, filters: tuple[int, ...]) -> None:
+    def __init__(self, filters: tuple[int, ...], pool_stem: bool) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, filters[0], 4, stride=2, padding=1, bias=False)
         self.stem.requires_grad_(False)
+        self.pool_stem = pool_stem
         self.groups = nn.ModuleList()
-        for inputs, outputs in zip((filters[0], *filters), filters, strict=False):
-            first = nn.Conv2d(inputs, outputs, 1, bias=False)
-            second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        for inputs, outputs in itertools.pairwise(filters):
+            depthwise = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs, bias=False)
+            pointwise = nn.Conv2d(outputs, outputs, 1, bias=False)
             norms = [nn.BatchNorm2d(outputs, momentum=0.4) for _ in range(2)]
             for norm in norms:
                 norm.weight.requires_grad_(False)
-            self.groups.append(nn.ModuleList([first, norms[0], second, norms[1]]))
+            first = nn.Conv2d(inputs, outputs, 1, bias=False)
+            self.groups.append(nn.ModuleList([first, norms[0], depthwise, pointwise, norms[1]]))
         self.logits = nn.Linear(2 * filters[-1], 10, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (n, 10)."""
-        x = functional.silu(self.stem(x))
-        for first, norm1, second, norm2 in self.groups:
-            x = functional.silu(norm1(functional.max_pool2d(first(x), 2)))
-            x = functional.silu(norm2(second(x)))
-        return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 64
+        x = self.stem(x)
+        x = activation(functional.max_pool2d(x, 2) if self.pool_stem else x)
+        for number, (first, norm1, depthwise, pointwise, norm2) in enumerate(self.groups):
+            x = functional.max_pool2d(x, 2) if number else x
+            x = activation(norm1(first(x)))
+            x = activation(norm2(pointwise(depthwise(x))))
+        return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 32
+
+
+def activation(x: torch.Tensor) -> torch.Tensor:
+    """Return what both networks apply after each batch norm."""
+    return functional.leaky_relu(x, 0.1)
 
 
 def train_step(
@@ -57,10 +67,10 @@ def train_step(
     """Return a function that trains on images (n, 32, 32, 3) uint8 and labels."""
     network = network.to(memory_format=torch.channels_last).train()
     learned = [p for p in network.parameters() if p.requires_grad]
-    kernels = [p for p in learned if p.ndim == 4] if muon else []
+    kernels = [p for p in learned if p.ndim == 4 and p.shape[1] > 1] if muon else []
     averages = [torch.zeros_like(p) for p in kernels]
     rest = [p for p in learned if not any(p is kernel for kernel in kernels)]
-    adam = torch.optim.Adam(rest, 0.02 if muon else 1e-3)
+    adam = torch.optim.Adam(rest, 0.04 if muon else 1e-3)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> float:
         """Train on a batch, and return its loss."""

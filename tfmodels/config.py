@@ -68,7 +68,7 @@ class Config:
     augment: bool = _setting(False, "vary the training images as suits the data set")
     views: str = _setting(
         "single",
-        "views of each image that its prediction is averaged over; mirror: 2, shifts: 6, turns: "
+        "views of each image that its prediction is averaged over; mirror: 2, shifts: 10, turns: "
         "the 8 of a square",
         VIEWS,
     )

@@ -28,7 +28,7 @@ from tfmodels.safe_files import write_json
 from tfmodels.training.fit import Stage, count_flop, predict, train_model
 from tfmodels.training.state import read_state
 
-PREPARED = 5000  # training images from which some networks make their first weights
+PREPARED = 1000  # training images from which some networks make their first weights
 SAMPLE = 32  # test images that a run keeps, by which its predictions can be checked
 
 

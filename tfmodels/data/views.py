@@ -4,7 +4,6 @@ Each function takes images (n, height, width, 3) and yields arrays of that shape
 itself first.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -37,10 +36,15 @@ def mirror(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def shifts(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the two views of `mirror` for the images and their eight shifts by a pixel."""
+    """Yield the two views of `mirror` for the images and their shifts by four knight's moves.
+
+    These five put each pixel into another row and another column, modulo five, so they differ in
+    what strides and pooling see; on CIFAR-10's validation images they gave as much as all 25
+    shifts of up to two pixels.
+    """
     _, height, width, _ = images.shape
-    padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
-    for row, column in sorted(itertools.product(range(3), repeat=2), key=lambda at: at != (1, 1)):
+    padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="reflect")
+    for row, column in ((2, 2), (3, 4), (4, 1), (1, 0), (0, 3)):
         yield from mirror(padded[:, row : row + height, column : column + width])
 
 

@@ -20,6 +20,7 @@ REGULARISATION = 5e-4  # added to variances, so that noise isn't blown up
 def airbench(
     name: str,
     filters: tuple[int, int, int, int],
+    pool_stem: bool,
     input_shape: tuple[int, int, int],
     classes: int,
     image_size: int,
@@ -29,6 +30,7 @@ def airbench(
     Args:
         name: in the catalogue.
         filters: of the stem, and of both 1x1 convolutions of each of the three groups.
+        pool_stem: whether the stem's maps are pooled, to a quarter of the image's side.
         input_shape: height, width and channels of the raw images, values 0 to 255.
         classes: number of classes.
         image_size: side in pixels that images are scaled to, from 16 up.
@@ -50,8 +52,9 @@ def airbench(
         trainable=False,
         name="stem",
     )(x)
-    x = layers.MaxPooling2D(2, name="stem_pool")(x)
-    x = layers.Activation("silu", name="stem_silu")(x)
+    if pool_stem:
+        x = layers.MaxPooling2D(2, name="stem_pool")(x)
+    x = layers.Activation("elu", dtype="float32", name="stem_elu")(x)
     for number, width in enumerate(filters[1:], start=1):
         x = group(x, width, f"group{number}", pool=number > 1)
     pooled = [
@@ -81,21 +84,22 @@ def group(x: keras.KerasTensor, filters: int, name: str, pool: bool) -> keras.Ke
         padding="same",
         use_bias=False,
         depthwise_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
+        dtype="float32",
         name=f"{name}_depthwise",
     )(x)
     return pointwise(x, filters, f"{name}_conv2")
 
 
 def pointwise(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """Apply a 1x1 convolution, batch norm and SiLU."""
+    """Apply a 1x1 convolution, batch norm and ELU."""
     x = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer=torch_init(), name=name)(x)
     x = layers.BatchNormalization(scale=False, momentum=0.6, epsilon=1e-5, name=f"{name}_bn")(x)
-    return layers.Activation("silu", name=f"{name}_silu")(x)
+    return layers.Activation("elu", dtype="float32", name=f"{name}_elu")(x)
 
 
-small = partial(airbench, "airbench-small", (48, 48, 96, 192))
-medium = partial(airbench, "airbench-medium", (64, 96, 192, 384))
-large = partial(airbench, "airbench-large", (96, 192, 384, 768))
+small = partial(airbench, "airbench-small", (48, 64, 128, 256), True)
+medium = partial(airbench, "airbench-medium", (60, 80, 160, 320), True)
+large = partial(airbench, "airbench-large", (64, 96, 192, 384), False)
 
 
 def prepare(model: keras.Model, images: np.ndarray) -> None:
@@ -103,7 +107,7 @@ def prepare(model: keras.Model, images: np.ndarray) -> None:
 
     Args:
         model: of `airbench`.
-        images: of the training split (n, height, width, 3) uint8; 5,000 suffice.
+        images: of the training split (n, height, width, 3) uint8; 1,000 suffice.
     """
     stem = model.get_layer("stem")
     scaled = keras.Model(model.input, stem.input).predict(images, verbose=0)
