@@ -21,11 +21,10 @@ import numpy as np
 ROWS = [
     ("vgg", "float32", 64),
     ("vgg", "mixed_bfloat16", 64),
-    ("airbench-small", "float32", 250),
-    ("airbench-medium", "float32", 250),
-    ("airbench-medium", "mixed_bfloat16", 250),
-    ("airbench-large", "float32", 500),
-    ("airbench-large", "mixed_bfloat16", 500),
+    ("airbench-small", "float32", 500),
+    ("airbench-small", "mixed_bfloat16", 500),
+    ("airbench-medium", "mixed_bfloat16", 350),
+    ("airbench-large", "mixed_bfloat16", 350),
 ]
 IMAGES = 12_800  # after the first ten steps
 
@@ -70,11 +69,9 @@ def torch_speed(network: str, precision: str, batch: int) -> float:
     """Return the images a second of PyTorch."""
     import torch
 
-    from benchmarks.torch_networks import Airbench, train_step, vgg
+    from benchmarks.torch_networks import AIRBENCH, Airbench, train_step, vgg
 
-    filters = {"small": (36, 72, 144), "medium": (64, 128, 256), "large": (64, 256, 256)}
-    size = network.rpartition("-")[2]
-    module = vgg() if network == "vgg" else Airbench(filters[size])
+    module = vgg() if network == "vgg" else Airbench(*AIRBENCH[network])
     step = train_step(module, network != "vgg", precision)
     images, labels = map(torch.from_numpy, random_images(batch))
     times = []

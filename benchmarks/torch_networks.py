@@ -10,6 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+AIRBENCH = {
+    "airbench-small": ((48, 64, 128, 256), True),
+    "airbench-medium": ((60, 80, 160, 320), True),
+    "airbench-large": ((64, 96, 192, 384), False),
+}
 MOMENTUM, SMOOTHING, STEPS = 0.6, 0.2, 3  # of Muon, of labels, and of Newton-Schulz
 
 
@@ -57,8 +62,8 @@ class Airbench(nn.Module):
 
 
 def activation(x: torch.Tensor) -> torch.Tensor:
-    """Return what both networks apply after each batch norm."""
-    return functional.leaky_relu(x, 0.1)
+    """Return what is applied after the stem and each batch norm."""
+    return functional.elu(x)
 
 
 def train_step(

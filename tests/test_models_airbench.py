@@ -55,9 +55,17 @@ def test_prepare_sets_all_convolutions_and_the_stem_does_not_learn(images: np.nd
 
 def test_the_multiply_adds_counted_by_hand() -> None:
     stem = 16 * 16 * 48 * 48
-    first = 8 * 8 * 48 * 48 + 4 * 4 * 48 * 96 + 2 * 2 * 96 * 192
-    second = sum(side**2 * n * (9 + n) for side, n in ((8, 48), (4, 96), (2, 192)))
-    assert forward_flop(small()) == 2 * (stem + first + second + 2 * 192 * 10)
+    first = 8 * 8 * 48 * 64 + 4 * 4 * 64 * 128 + 2 * 2 * 128 * 256
+    second = sum(side**2 * n * (9 + n) for side, n in ((8, 64), (4, 128), (2, 256)))
+    assert forward_flop(small()) == 2 * (stem + first + second + 2 * 256 * 10)
+
+
+def test_the_large_network_sees_twice_as_fine() -> None:
+    shapes = {
+        size: build(f"airbench-{size}", (32, 32, 3), 10, 32).get_layer("group1_conv1").output.shape
+        for size in ("medium", "large")
+    }
+    assert shapes == {"medium": (None, 8, 8, 80), "large": (None, 16, 16, 96)}
 
 
 def test_depthwise_kernels_begin_near_the_identity(images: np.ndarray) -> None:

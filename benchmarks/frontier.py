@@ -1,0 +1,105 @@
+"""Print and draw accuracy against FLOP and seconds: recipes, the study, and published records.
+
+    for seed in 0 1 2; do python train_cifar.py --recipe fast --seed $seed --out runs/recipes; done
+    python -m benchmarks.frontier runs/recipes --out docs/figures
+
+Every finished run of CIFAR-10's whole data set in the folders counts, by its recipe.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tfmodels.report.plots import save
+from tfmodels.report.tables import markdown_table
+
+# What isn't ours: name, test accuracy in percent, training FLOP, seconds, on what. See
+# https://github.com/KellerJordan/cifar10-airbench and arXiv:2404.00498.
+OTHERS: list[tuple[str, float, float, float | None, str]] = [
+    ("the study", 79.95, 7.6e13, None, ""),
+    ("hiverge cifar10-speedrun", 94.01, 2.6e14, 2.0, "one A100"),
+    ("airbench94_muon", 94.01, 2.9e14, 2.6, "one A100"),
+    ("airbench94", 94.01, 3.6e14, 3.8, "one A100"),
+    ("airbench95", 95.01, 1.4e15, 10.4, "one A100"),
+    ("airbench96_faster", 96.00, 3.1e15, 27.0, "one A100"),
+]
+
+
+def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Return accuracy, FLOP and seconds of each run, by recipe."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*/metrics.json")):
+            config = json.loads((path.parent / "config.json").read_text())
+            settings = config["settings"]
+            if settings["data"] != "cifar10" or settings["limit"]:
+                continue
+            history = csv.DictReader((path.parent / "history.csv").open())
+            run = {
+                "accuracy": 100 * json.loads(path.read_text())["test"]["mean_class_accuracy"],
+                "flop": config["training_flop"],
+                "seconds": sum(float(epoch["seconds"]) for epoch in history),
+                "cores": config["hardware"]["cores"],
+            }
+            found.setdefault(settings["recipe"], []).append(run)
+    return found
+
+
+def table(runs: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the table of recipes and of what isn't ours, by FLOP."""
+    rows: list[tuple[float, list[str]]] = []
+    for recipe, found in runs.items():
+        accuracies, seconds = ([run[key] for run in found] for key in ("accuracy", "seconds"))
+        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(found) > 1 else ""
+        flop = statistics.mean(run["flop"] for run in found)
+        on = f"{found[0]['cores']} cores"
+        numbers = [f"{statistics.mean(accuracies):.2f}{spread}", str(len(found)), f"{flop:.2g}"]
+        rows.append((flop, [f"`{recipe}`", *numbers, f"{statistics.median(seconds):.0f}", on]))
+    for name, accuracy, flop, time, on in OTHERS:
+        took = "" if time is None else f"{time}"
+        rows.append((flop, [name, f"{accuracy:.2f}", "", f"{flop:.2g}", took, on]))
+    header = ["", "accuracy, %", "n", "training FLOP", "training seconds", "on"]
+    return markdown_table(header, [row for _, row in sorted(rows)])
+
+
+def draw(runs: dict[str, list[dict[str, Any]]]) -> Figure:
+    """Draw accuracy against FLOP and against seconds."""
+    figure = Figure((9, 4), layout="constrained")
+    for axes, key in zip(figure.subplots(1, 2, sharey=True), ("flop", "seconds"), strict=True):
+        for recipe, found in runs.items():
+            points = [run[key] for run in found]
+            (line,) = axes.plot(points, [run["accuracy"] for run in found], ".", ms=5)
+            middle = statistics.mean(points), statistics.mean(run["accuracy"] for run in found)
+            axes.annotate(recipe, middle, (6, -10), textcoords="offset points", c=line.get_color())
+        for name, accuracy, flop, time, _ in OTHERS:
+            x = flop if key == "flop" else time
+            if x is not None:
+                axes.plot(x, accuracy, "x", color="gray")
+                axes.annotate(name, (x, accuracy), (5, 3), textcoords="offset points", size=7)
+        axes.set_xscale("log")
+        axes.grid(alpha=0.3)
+    first, second = figure.axes
+    first.set(xlabel="training FLOP", ylabel="test accuracy, %")
+    second.set(xlabel="training seconds (recipes: two cores; records: one A100)")
+    return figure
+
+
+def main() -> None:
+    """Read the runs, print the table and draw the figure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    runs = read_runs(args.folders)
+    print(table(runs))
+    if args.out:
+        save(draw(runs), args.out / "frontier.png")
+
+
+if __name__ == "__main__":
+    main()
