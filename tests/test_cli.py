@@ -160,7 +160,7 @@ def test_an_error_is_one_line_and_an_exit_code(
         (["train", "--lr", "high"], "argument --lr: invalid float value: 'high' (see tfmodels"),
         (["train", "--lr", "nan"], "--lr is nan: it must be a number above 0"),
         (["train", "--model", "vgg16"], "--model is 'vgg16': it must be one of vgg, "),
-        (["train", "--recipe", "none"], "--recipe is 'none': it must be one of study"),
+        (["train", "--recipe", "none"], "--recipe is 'none': it must be one of study, instant"),
         (["train", "--data", "nowhere"], "or a folder of images"),
         (["train", "--train", "head"], "--train head needs pretrained weights: name --weights"),
         (["fuse", "--all-methods", "--name", "x"], "leave --name out"),

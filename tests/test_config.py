@@ -9,7 +9,6 @@ from tfmodels.config import LONGEST_NAME, Config, flag, kind
 from tfmodels.data.catalog import DATASETS
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.recipes import RECIPES, configure
 
 
 @pytest.mark.parametrize(
@@ -196,23 +195,6 @@ def test_a_data_dir_must_be_readable(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(UsageError, match="is not a readable folder"):
         Config(data_dir=str(tmp_path)).check_files()
-
-
-def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.01})
-    assert configure() == Config()
-    quick = configure("quick", lr=0.1)
-    assert quick == Config(recipe="quick", epochs=2, lr=0.1)
-    with pytest.raises(UsageError, match="`recipe` is 'slow': it must be one of study, quick"):
-        configure("slow")
-    with pytest.raises(UsageError, match="no setting 'epoch': did you mean `epochs`"):
-        configure(epoch=3)
-
-
-def test_every_recipe_is_a_config_and_says_what_it_reaches() -> None:
-    for name, recipe in RECIPES.items():
-        assert configure(name).recipe == name
-        assert "%" in (recipe.__doc__ or "")
 
 
 def test_the_help_of_data_names_the_data_sets() -> None:

@@ -1,0 +1,34 @@
+import re
+
+import pytest
+
+from tfmodels.config import Config
+from tfmodels.errors import UsageError
+from tfmodels.models.catalog import build
+from tfmodels.models.flop import training_flop
+from tfmodels.recipes import RECIPES, configure
+
+TRAINING_IMAGES = 45_000  # of CIFAR-10
+
+
+def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.01})
+    assert configure() == Config()
+    quick = configure("quick", lr=0.1)
+    assert quick == Config(recipe="quick", epochs=2, lr=0.1)
+    with pytest.raises(UsageError, match="`recipe` is 'slow': it must be one of study, .*, quick"):
+        configure("slow")
+    with pytest.raises(UsageError, match="no setting 'epoch': did you mean `epochs`"):
+        configure(epoch=3)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
+    config = configure(name)
+    assert config.recipe == name
+    text = RECIPES[name].__doc__ or ""
+    assert re.search(r"\d %.* \(n = \d+", text, re.DOTALL)
+    (said,) = re.findall(r"(\d\.\d+e\d+)\s+training FLOP", text)
+    network = build(config.model or "vgg", (32, 32, 3), 10, 32)
+    flop = training_flop(network, config.trainable, TRAINING_IMAGES, [config.epochs])
+    assert flop == pytest.approx(float(said), rel=0.01)
