@@ -12,8 +12,8 @@ from torch.nn import functional
 
 AIRBENCH = {
     "airbench-small": ((48, 64, 128, 256), True),
-    "airbench-medium": ((60, 80, 160, 320), True),
-    "airbench-large": ((64, 96, 192, 384), False),
+    "airbench-medium": ((48, 48, 96, 224), False),
+    "airbench-large": ((60, 128, 256, 512), False),
 }
 MOMENTUM, SMOOTHING, STEPS = 0.6, 0.2, 3  # of Muon, of labels, and of Newton-Schulz
 

@@ -29,12 +29,12 @@ def instant() -> dict[str, Any]:
 
 def fast() -> dict[str, Any]:
     """Ten epochs of a wider network in batches of 350; else as `instant`."""
-    return _SHARED | {"model": "airbench-medium", "epochs": 10, "batch_size": 350}
+    return _SHARED | {"model": "airbench-medium", "epochs": 7, "batch_size": 350}
 
 
 def budget() -> dict[str, Any]:
-    """23 epochs of a network that sees twice as fine; else as `fast`."""
-    return _SHARED | {"model": "airbench-large", "epochs": 23, "batch_size": 350}
+    """14 epochs of a wide network; else as `fast`."""
+    return _SHARED | {"model": "airbench-large", "epochs": 14, "batch_size": 350}
 
 
 # What the recipes after airbench94_muon (see `models.airbench`) have in common.

@@ -98,8 +98,8 @@ def pointwise(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTenso
 
 
 small = partial(airbench, "airbench-small", (48, 64, 128, 256), True)
-medium = partial(airbench, "airbench-medium", (60, 80, 160, 320), True)
-large = partial(airbench, "airbench-large", (64, 96, 192, 384), False)
+medium = partial(airbench, "airbench-medium", (48, 48, 96, 224), False)
+large = partial(airbench, "airbench-large", (60, 128, 256, 512), False)
 
 
 def prepare(model: keras.Model, images: np.ndarray) -> None:
