@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from tfmodels.report.plots import save
 from tfmodels.report.tables import markdown_table
@@ -69,23 +70,22 @@ def table(runs: dict[str, list[dict[str, Any]]]) -> str:
 
 def draw(runs: dict[str, list[dict[str, Any]]]) -> Figure:
     """Draw accuracy against FLOP and against seconds."""
-    figure = Figure((9, 4), layout="constrained")
-    for axes, key in zip(figure.subplots(1, 2, sharey=True), ("flop", "seconds"), strict=True):
+    figure = Figure((10, 4.5), layout="constrained")
+    labels = {"flop": "training FLOP", "seconds": "training seconds (records: one A100)"}
+    for axes, key in zip(figure.subplots(1, 2, sharey=True), labels, strict=True):
         for recipe, found in runs.items():
-            points = [run[key] for run in found]
-            (line,) = axes.plot(points, [run["accuracy"] for run in found], ".", ms=5)
-            middle = statistics.mean(points), statistics.mean(run["accuracy"] for run in found)
-            axes.annotate(recipe, middle, (6, -10), textcoords="offset points", c=line.get_color())
-        for name, accuracy, flop, time, _ in OTHERS:
-            x = flop if key == "flop" else time
-            if x is not None:
-                axes.plot(x, accuracy, "x", color="gray")
-                axes.annotate(name, (x, accuracy), (5, 3), textcoords="offset points", size=7)
-        axes.set_xscale("log")
+            points = [run[key] for run in found], [run["accuracy"] for run in found]
+            axes.plot(*points, ".", label=recipe)
+        for marker, (name, accuracy, flop, time, _) in zip("*sPXD^", OTHERS, strict=True):
+            x = [flop] if key == "flop" else [time] if time else []
+            axes.plot(x, [accuracy] * len(x), marker, color="gray", label=name)
+        axes.set(xscale="log", xlabel=labels[key])
         axes.grid(alpha=0.3)
-    first, second = figure.axes
-    first.set(xlabel="training FLOP", ylabel="test accuracy, %")
-    second.set(xlabel="training seconds (recipes: two cores; records: one A100)")
+    first, _ = figure.axes
+    first.set_ylabel("test accuracy, %")
+    figure.legend(*first.get_legend_handles_labels(), loc="outside right")
+    for axis in (axes.xaxis for axes in figure.axes):
+        axis.set_minor_formatter(NullFormatter())
     return figure
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -26,6 +27,8 @@ from tfmodels.runs.predictions import Predictions, save_images, save_predictions
 from tfmodels.safe_files import read_json, write_json  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
+# The tests' own cache folder would have each process look through all fonts again: 10 s.
+os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_cachedir())
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
     assert config.recipe == name
     text = RECIPES[name].__doc__ or ""
     assert re.search(r"\d %.* \(n = \d+", text, re.DOTALL)
-    (said,) = re.findall(r"(\d\.\d+e\d+)\s+training FLOP", text)
+    (said,) = re.findall(r"(\d\.\d+e\d+)\s+training\s+FLOP", text)
     network = build(config.model or "vgg", (32, 32, 3), 10, 32)
     flop = training_flop(network, config.trainable, TRAINING_IMAGES, [config.epochs])
     assert flop == pytest.approx(float(said), rel=0.01)

@@ -187,6 +187,12 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, notes: Path) -> 
     path.rename(notes)
 
 
+def unread(path: Path) -> tuple[int, ...]:
+    """Return what the system knows of a file, but for when it was last read."""
+    status = path.lstat()
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 @pytest.mark.parametrize("ending", ["", ".incomplete", ".replaced"])
 def test_what_is_not_a_run_is_never_written_to_or_removed(
     tmp_path: Path, notes: Path, ending: str
@@ -202,13 +208,13 @@ def test_what_is_not_a_run_is_never_written_to_or_removed(
     }
     for create in kinds.values():
         create()
-        before = there.lstat()
+        before = unread(there)
         for overwrite in (False, True):
             with pytest.raises(UsageError, match="not a (run|folder|complete run)|is a link"):
                 check_free(path, replace=overwrite)
             with pytest.raises(UsageError), new_run(path, overwrite):
                 pytest.fail("the run began")
-        assert there.lstat() == before
+        assert unread(there) == before
         there.rename(notes if there.is_dir() and not there.is_symlink() else tmp_path / "done")
     assert not (tmp_path / "nowhere").exists()
     assert content(tmp_path / "other") == ""

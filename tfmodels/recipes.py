@@ -17,7 +17,8 @@ def study() -> dict[str, Any]:
     """Adam at 0.001 for ten epochs in batches of 64, a tenth of the rate after five.
 
     Reaches 82.50 % mean class accuracy with `vgg` on CIFAR-10's test split (n = 3 seeds,
-    standard deviation 0.23) in 6 to 10 minutes on two cores; the study 79.95 %.
+    standard deviation 0.23) for 6.89e13 training FLOP, in 6 to 10 minutes on two cores; the study
+    79.95 %.
     """
     return {}
 
@@ -34,17 +35,29 @@ _SHARED: dict[str, Any] = {
 
 
 def instant() -> dict[str, Any]:
-    """Three epochs of a small network: Muon at 0.2, falling to 0, in batches of 500."""
+    """Three epochs of a small network: Muon at 0.2, falling to 0, in batches of 500.
+
+    Reaches 79.96 % mean class accuracy on CIFAR-10's test split (n = 10 seeds, standard deviation
+    0.62) for 1.54e12 training FLOP, in 18 seconds on two cores; 41 from command to report.
+    """
     return _SHARED | {"model": "airbench-small", "epochs": 3, "batch_size": 500, "lr": 0.2}
 
 
 def fast() -> dict[str, Any]:
-    """Seven epochs of a network that sees twice as fine, at 0.14; else as `instant`."""
+    """Seven epochs of a network that sees twice as fine, at 0.14 in batches of 350.
+
+    Reaches 86.51 % mean class accuracy on CIFAR-10's test split (n = 5 seeds, standard deviation
+    0.22) for 7.57e12 training FLOP, in 77 seconds on two cores.
+    """
     return _SHARED | {"model": "airbench-medium", "epochs": 7, "batch_size": 350, "lr": 0.14}
 
 
 def budget() -> dict[str, Any]:
-    """14 epochs of a wide network, at 0.1; else as `fast`."""
+    """14 epochs of a wide network, at 0.1 in batches of 350.
+
+    Reached 92.18 % mean class accuracy on CIFAR-10's validation images (n = 1 seed) for 7.56e13
+    training FLOP, in 16 minutes on one core; not judged on the test split yet.
+    """
     return _SHARED | {"model": "airbench-large", "epochs": 14, "batch_size": 350, "lr": 0.1}
 
 
