@@ -18,7 +18,7 @@ from tfmodels.report.tables import markdown_table
 
 # Ends the process after the first step, in which the network is compiled.
 FIRST_STEP = """
-import os, sys
+import os
 from tfmodels.training import callbacks
 callbacks.LossCheck.on_train_batch_end = lambda self, batch, logs=None: os._exit(0)
 from tfmodels.cli import train_cifar
