@@ -53,13 +53,13 @@ def main() -> None:
     rows = []
     for name in RECIPES:
         config = configure(name)
-        model = config.model or "vgg"
-        speed = keras_speed(model, config.precision, config.batch_size)
-        flop = TRAINING * (forward_flop(build(model, (32, 32, 3), 10, 32)) or 0) * speed
+        speed = keras_speed(config)
+        model = build(config.model, (32, 32, 3), 10, config.image_size)
+        flop = TRAINING * (forward_flop(model) or 0) * speed
         share = flop / limits[config.precision.removeprefix("mixed_")]
         given = pipeline_speed(config.batch_size, config.augment)
         numbers = [f"{flop / 1e9:,.0f}", f"{share:.0%}", f"{given:,.0f}", f"{given / speed:.0f}"]
-        rows.append([name, model, config.precision, f"{speed:,.0f}", *numbers])
+        rows.append([name, config.model, config.precision, f"{speed:,.0f}", *numbers])
     header = ["recipe", "network", "precision", "images/s", "GFLOP/s", "of the limit"]
     print(markdown_table([*header, "pipeline images/s", "times the network's"], rows))
 

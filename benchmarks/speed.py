@@ -3,28 +3,35 @@
     pip install torch
     python -m benchmarks.speed
 
-Each row is a network in a precision at a batch size, trained in turn by the project (`fit` with
-its pipeline) and by PyTorch (the same network from arrays, channels last), each in a process of
-its own. The ratio is the median over the pairs; its range stands beside it.
+Each row is a recipe's network in a precision, trained in turn by the project (`fit` with its
+pipeline) and by PyTorch (the same network from arrays, channels last), each in a process of its
+own. The ratio is the median over the pairs; its range stands beside it.
 """
 
 import argparse
-import dataclasses
 import json
 import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfmodels.config import Config
+from tfmodels.recipes import configure
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
 ROWS = [
-    ("vgg", "float32", 64),
-    ("vgg", "mixed_bfloat16", 64),
-    ("airbench-small", "float32", 500),
-    ("airbench-small", "mixed_bfloat16", 500),
-    ("airbench-medium", "mixed_bfloat16", 350),
-    ("airbench-large", "mixed_bfloat16", 350),
+    ("study", "float32"),
+    ("study", "mixed_bfloat16"),
+    ("instant", "float32"),
+    ("instant", "mixed_bfloat16"),
+    ("fast", "mixed_bfloat16"),
+    ("budget", "mixed_bfloat16"),
 ]
 IMAGES = 12_800  # after the first ten steps
 
@@ -36,49 +43,53 @@ def random_images(batch: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, n)
 
 
-def keras_speed(network: str, precision: str, batch: int) -> float:
-    """Return the images a second of `fit` with the project's pipeline."""
+def keras_training(config: Config) -> tuple["keras.Model", "tf.data.Dataset"]:
+    """Return the compiled network of a recipe, and an epoch of random images."""
     import keras
 
     from tfmodels.data.images import Split
     from tfmodels.data.pipeline import training_batches
     from tfmodels.models.catalog import build
-    from tfmodels.recipes import configure
-    from tfmodels.training.batch_norm import fused_batch_norms
     from tfmodels.training.optimizers import build_loss, build_optimizer
 
-    muon = network != "vgg"
-    config = configure(batch_size=batch)
-    if muon:
-        config = dataclasses.replace(config, optimizer="muon", lr=0.2, label_smoothing=0.2)
-    keras.config.set_dtype_policy(precision)
-    images, labels = random_images(batch)
-    split = Split(images, np.arange(len(labels)).astype(str), labels)
-    model = build(network, (32, 32, 3), 10, 32)
+    keras.config.set_dtype_policy(config.precision)
+    images, labels = random_images(config.batch_size)
+    split = Split(images, labels.astype(str), labels)
+    model = build(config.model, (32, 32, 3), 10, config.image_size)
     model.compile(build_optimizer(config, 1000), build_loss(config), metrics=["accuracy"])
+    return model, training_batches(split, config.batch_size, (0,))
+
+
+def keras_speed(config: Config) -> float:
+    """Return the images a second of `fit` with the project's pipeline."""
+    import keras
+
+    from tfmodels.training.batch_norm import fused_batch_norms
+
+    model, batches = keras_training(config)
     times: list[float] = []
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: times.append(time.perf_counter())
     )
     with fused_batch_norms(model):
-        model.fit(training_batches(split, batch, (0,)), callbacks=[clock], verbose=0)
-    return (len(times) - 10) * batch / (times[-1] - times[9])
+        model.fit(batches, callbacks=[clock], verbose=0)
+    return (len(times) - 10) * config.batch_size / (times[-1] - times[9])
 
 
-def torch_speed(network: str, precision: str, batch: int) -> float:
+def torch_speed(config: Config) -> float:
     """Return the images a second of PyTorch."""
     import torch
 
     from benchmarks.torch_networks import AIRBENCH, Airbench, train_step, vgg
 
-    module = vgg() if network == "vgg" else Airbench(*AIRBENCH[network])
-    step = train_step(module, network != "vgg", precision)
-    images, labels = map(torch.from_numpy, random_images(batch))
+    module = Airbench(*AIRBENCH[config.model]) if config.model in AIRBENCH else vgg()
+    step = train_step(module, config.optimizer == "muon", config.precision)
+    images, labels = map(torch.from_numpy, random_images(config.batch_size))
     times = []
-    for rows in torch.randperm(len(images)).split(batch):
+    for rows in torch.randperm(len(images)).split(config.batch_size):
         step(images[rows], labels[rows])
         times.append(time.perf_counter())
-    return (len(times) - 10) * batch / (times[-1] - times[9])
+    return (len(times) - 10) * config.batch_size / (times[-1] - times[9])
 
 
 def main() -> None:
@@ -88,8 +99,9 @@ def main() -> None:
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
-        framework, *row = json.loads(args.only)
-        print({"keras": keras_speed, "torch": torch_speed}[framework](*row))
+        framework, recipe, precision = json.loads(args.only)
+        config = configure(recipe, precision=precision)
+        print({"keras": keras_speed, "torch": torch_speed}[framework](config))
         return
     from tfmodels.report.tables import markdown_table
 
@@ -106,9 +118,9 @@ def main() -> None:
         ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
         medians = [f"{statistics.median(speeds):,.0f}" for speeds in (ours, theirs)]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        rows.append([*map(str, row), *medians, f"{statistics.median(ratios):.2f}", spread])
+        rows.append([*row, *medians, f"{statistics.median(ratios):.2f}", spread])
         print(rows[-1], file=sys.stderr)
-    header = ["network", "precision", "batch", "ours", "PyTorch", "ratio", "range"]
+    header = ["recipe", "precision", "ours", "PyTorch", "ratio", "range"]
     print(markdown_table(header, rows))
 
 

@@ -12,31 +12,20 @@ import collections
 import tempfile
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from benchmarks.speed import random_images
-from tfmodels.data.images import Split
-from tfmodels.data.pipeline import training_batches
-from tfmodels.models.catalog import build
+from benchmarks.speed import keras_training
 from tfmodels.recipes import RECIPES, configure
 from tfmodels.report.tables import markdown_table
 from tfmodels.training.batch_norm import fused_batch_norms
-from tfmodels.training.optimizers import build_loss, build_optimizer
 
 SHOWN = 12  # operations
 
 
 def profile(recipe: str, folder: Path) -> int:
     """Train the network of a recipe, profile an epoch, and return its steps."""
-    config = configure(recipe)
-    keras.config.set_dtype_policy(config.precision)
-    images, labels = random_images(config.batch_size)
-    split = Split(images, labels.astype(str), labels)
-    model = build(config.model or "vgg", (32, 32, 3), 10, 32)
-    model.compile(build_optimizer(config, 1000), build_loss(config), metrics=["accuracy"])
-    batches = training_batches(split, config.batch_size, (0,))
+    model, batches = keras_training(configure(recipe))
     with fused_batch_norms(model):
         model.fit(batches, verbose=0)
         with tf.profiler.experimental.Profile(str(folder)):
