@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,26 @@ def torch_speed(config: Config) -> float:
     return (len(times) - 10) * config.batch_size / (times[-1] - times[9])
 
 
+def measure_in_turn(
+    module: str, frameworks: Sequence[str], row: Sequence[str], rounds: int
+) -> dict[str, list[float]]:
+    """Return the images a second of each framework, in processes of their own, one by one."""
+    speeds: dict[str, list[float]] = {framework: [] for framework in frameworks}
+    for _ in range(rounds):
+        for framework, found in speeds.items():
+            only = json.dumps([framework, *row])
+            command = [sys.executable, "-m", module, "--only", only]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found.append(float(done.stdout.split()[-1]))
+    return speeds
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> list[str]:
+    """Return the median of the ratios as text, and their range."""
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
+
+
 def main() -> None:
     """Measure each row in turn and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -107,18 +128,9 @@ def main() -> None:
 
     rows = []
     for row in ROWS:
-        ours: list[float] = []
-        theirs: list[float] = []
-        for _ in range(args.pairs):
-            for framework, speeds in (("keras", ours), ("torch", theirs)):
-                command = [sys.executable, "-m", "benchmarks.speed", "--only"]
-                command.append(json.dumps([framework, *row]))
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                speeds.append(float(done.stdout.split()[-1]))
-        ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-        medians = [f"{statistics.median(speeds):,.0f}" for speeds in (ours, theirs)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        rows.append([*row, *medians, f"{statistics.median(ratios):.2f}", spread])
+        speeds = measure_in_turn("benchmarks.speed", ["keras", "torch"], row, args.pairs)
+        medians = [f"{statistics.median(found):,.0f}" for found in speeds.values()]
+        rows.append([*row, *medians, *ratio(*speeds.values())])
         print(rows[-1], file=sys.stderr)
     header = ["recipe", "precision", "ours", "PyTorch", "ratio", "range"]
     print(markdown_table(header, rows))

@@ -66,6 +66,12 @@ def activation(x: torch.Tensor) -> torch.Tensor:
     return functional.elu(x)
 
 
+def scaled(images: torch.Tensor) -> torch.Tensor:
+    """Return images (n, height, width, 3) uint8 as a network takes them, channels last."""
+    x = images.permute(0, 3, 1, 2).float() / 64 - 2
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def train_step(
     network: nn.Module, muon: bool, precision: str
 ) -> Callable[[torch.Tensor, torch.Tensor], float]:
@@ -79,11 +85,8 @@ def train_step(
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> float:
         """Train on a batch, and return its loss."""
-        x = (images.permute(0, 3, 1, 2).float() / 64 - 2).contiguous(
-            memory_format=torch.channels_last
-        )
         with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
-            logits = network(x)
+            logits = network(scaled(images))
         smoothing = SMOOTHING if muon else 0
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         network.zero_grad()
