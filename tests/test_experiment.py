@@ -385,6 +385,7 @@ from tfmodels.models.catalog import NETWORKS
 NETWORKS["toy"], DATASETS["toy"] = TOY_NETWORK, TOY_DATA
 config = configure(data="toy", epochs=1, weights={str(weights)!r}, trainable="head-then-all")
 run(config, out={str(tmp_path)!r}, name="jax")
+run(configure("instant", data="toy", batch_size=10), out={str(tmp_path)!r}, name="recipe")
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -399,6 +400,8 @@ run(config, out={str(tmp_path)!r}, name="jax")
     model = keras.models.load_model(tmp_path / "jax" / "model.keras")
     predicted = model.predict(arrays(30, 2)[0], verbose=0)
     tf_test.assertAllClose(predicted, probabilities(tmp_path / "jax"), atol=1e-5)
+    recipe = json.loads((tmp_path / "recipe" / "metrics.json").read_text())
+    assert recipe["test"]["mean_class_accuracy"] > 0.8
 
 
 def test_paths_may_be_path_objects(tmp_path: Path, weights: Path) -> None:

@@ -1,7 +1,11 @@
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from tests.test_data_folder import fill
+from tfmodels import run
 from tfmodels.config import Config
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
@@ -32,3 +36,15 @@ def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
     network = build(config.model or "vgg", (32, 32, 3), 10, 32)
     flop = training_flop(network, config.trainable, TRAINING_IMAGES, [config.epochs])
     assert flop == pytest.approx(float(said), rel=0.01)
+
+
+@pytest.mark.parametrize(("data", "reached"), [("land-sample", 0.3), ("folder", 0.8)])
+def test_recipes_learn_images_from_above_and_of_a_folder(
+    data: str, reached: float, sample_dir: Path, tmp_path: Path
+) -> None:
+    if data == "folder":
+        data = str(fill(tmp_path / "images", {"dark": 60, "red": 60, "redder": 60}))
+    settings = {"data": data, "data_dir": str(sample_dir), "limit": 100, "batch_size": 10}
+    made = run(configure("instant", **settings), out=tmp_path / "runs")
+    test = json.loads((made / "metrics.json").read_text())["test"]
+    assert test["mean_class_accuracy"] > reached

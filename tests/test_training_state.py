@@ -16,6 +16,7 @@ from tfmodels.data.augmentation import crop_and_flip
 from tfmodels.data.images import ImageData
 from tfmodels.errors import RunError
 from tfmodels.models.catalog import NETWORKS
+from tfmodels.recipes import RECIPES
 from tfmodels.runs.directory import STATE
 from tfmodels.safe_files import read_arrays, write_arrays
 from tfmodels.training import callbacks
@@ -27,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "cosine, augmented": {"schedule": "cosine", "warmup_epochs": 1, "augment": True}
     | {"label_smoothing": 0.1, "class_weights": True, "clip_norm": 0.1},
     "adamw, float16": {"optimizer": "adamw", "precision": "mixed_float16", "ema": 0.5},
+    "recipe": RECIPES["instant"]() | {"model": "toy", "batch_size": 25, "epochs": 3},
     "head-then-all": {"trainable": "head-then-all", "weights": "w.keras", "augment": True},
 }
 
