@@ -17,14 +17,14 @@ def images() -> np.ndarray:
     return np.clip(128 + 50 * noise, 0, 255).astype(np.uint8)
 
 
-def small() -> keras.Model:
+def small(name: str = "airbench-small") -> keras.Model:
     keras.utils.set_random_seed(0)
-    return build("airbench-small", (32, 32, 3), 10, 32)
+    return build(name, (32, 32, 3), 10, 32)
 
 
 def test_the_stem_whitens_and_each_filter_has_its_negative(images: np.ndarray) -> None:
     scaled = images / 64 - 2
-    kernel = whitening_kernel(scaled, 4, 20)
+    kernel = whitening_kernel(scaled, 4, 2, 20)
     np.testing.assert_array_equal(kernel[..., :10], -kernel[..., 10:])
     patches = np.lib.stride_tricks.sliding_window_view(scaled, (4, 4), axis=(1, 2))[:, ::2, ::2]
     outputs = np.einsum("nijcyx,yxcf->nijf", patches, kernel[..., :10]).reshape(-1, 10)
@@ -39,8 +39,11 @@ def test_identity_kernels_pass_their_inputs_on(tf_test: Any) -> None:
     np.testing.assert_array_equal(with_identity(kernel)[..., 4:], kernel[..., 4:])
 
 
-def test_prepare_sets_all_convolutions_and_the_stem_does_not_learn(images: np.ndarray) -> None:
-    model = small()
+@pytest.mark.parametrize("name", ["airbench-small", "airbench94"])
+def test_prepare_sets_all_convolutions_and_the_stem_does_not_learn(
+    name: str, images: np.ndarray
+) -> None:
+    model = small(name)
     before = model.get_weights()
     prepare(model, images)
     changed = {
@@ -58,6 +61,13 @@ def test_the_multiply_adds_counted_by_hand() -> None:
     first = 8 * 8 * 48 * 64 + 4 * 4 * 64 * 128 + 2 * 2 * 128 * 256
     second = sum(side**2 * n * (9 + n) for side, n in ((8, 64), (4, 128), (2, 256)))
     assert forward_flop(small()) == 2 * (stem + first + second + 2 * 256 * 10)
+
+
+def test_the_multiply_adds_of_airbench94_counted_by_hand() -> None:
+    stem = 31**2 * 2**2 * 3 * 24
+    first = 31**2 * 24 * 64 + 15**2 * 64 * 256 + 7**2 * 256 * 256
+    second = 15**2 * 64 * 64 + 7**2 * 256 * 256 + 3**2 * 256 * 256
+    assert forward_flop(small("airbench94")) == 2 * (stem + 9 * (first + second) + 2 * 256 * 10)
 
 
 def test_only_the_small_network_pools_its_stem() -> None:

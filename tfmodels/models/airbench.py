@@ -1,8 +1,9 @@
-"""A network that learns small images fast: a frozen whitening stem and separable convolutions.
+"""Networks that learn small images fast: a frozen whitening stem and three groups.
 
-After airbench94 (Jordan 2024, arXiv:2404.00498; github.com/KellerJordan/cifar10-airbench), made
-cheaper: the stem has 4x4 kernels at stride 2, groups pool before they convolve, and convolutions
-over neighbours are depthwise (Howard et al. 2017, arXiv:1704.04861).
+`airbench94` is that of airbench94 (Jordan 2024, arXiv:2404.00498;
+github.com/KellerJordan/cifar10-airbench), the others are made cheaper: the stem has 4x4 kernels at
+stride 2, groups pool before they convolve, and convolutions over neighbours are depthwise (Howard
+et al. 2017, arXiv:1704.04861).
 """
 
 from functools import partial
@@ -16,11 +17,22 @@ from tfmodels.models.layers import image_input, torch_init
 # Of depthwise convolutions and activations also under mixed precision: on a CPU, half precision
 # makes 1x1 convolutions faster, but these slower.
 SINGLE = "float32"
-STEM, STRIDE = 4, 2  # sides of the stem's kernels, and of its steps, in pixels
 REGULARISATION = 5e-4  # added to variances, so that noise isn't blown up
 
 
-def airbench(
+def airbench94(input_shape: tuple[int, int, int], classes: int, image_size: int) -> keras.Model:
+    """Build the network of airbench94: see `separable` for what goes in and comes out."""
+    name = "airbench94"
+    inputs, x = image_input(name, input_shape, image_size)
+    x = stem(x, 24, 2, stride=1, padding="valid")
+    x = layers.Activation("gelu", dtype=SINGLE, name="stem_gelu")(x)
+    for number, width in enumerate((64, 256, 256), start=1):
+        x = convolution(x, width, 3, f"group{number}_conv1", "gelu", pool=True)
+        x = convolution(x, width, 3, f"group{number}_conv2", "gelu")
+    return keras.Model(inputs, probabilities(x, classes), name=name)
+
+
+def separable(
     name: str,
     filters: tuple[int, int, int, int],
     pool_stem: bool,
@@ -28,7 +40,7 @@ def airbench(
     classes: int,
     image_size: int,
 ) -> keras.Model:
-    """Build the network. It is ready to learn after `prepare`.
+    """Build a network of separable convolutions. It is ready to learn after `prepare`.
 
     Args:
         name: in the catalogue.
@@ -45,21 +57,57 @@ def airbench(
         UsageError: the image size is too small.
     """
     inputs, x = image_input(name, input_shape, image_size)
-    x = layers.Rescaling(1 / 64, offset=-2, name="rescale")(x)
-    x = layers.Conv2D(
-        filters[0],
-        STEM,
-        strides=STRIDE,
-        padding="same",
-        use_bias=False,
-        trainable=False,
-        name="stem",
-    )(x)
+    x = stem(x, filters[0], 4, stride=2, padding="same")
     if pool_stem:
         x = layers.MaxPooling2D(2, name="stem_pool")(x)
     x = layers.Activation("elu", dtype=SINGLE, name="stem_elu")(x)
     for number, width in enumerate(filters[1:], start=1):
-        x = group(x, width, f"group{number}", pool=number > 1)
+        if number > 1:
+            x = layers.MaxPooling2D(2, name=f"group{number}_pool")(x)
+        x = convolution(x, width, 1, f"group{number}_conv1", "elu")
+        x = layers.DepthwiseConv2D(
+            3,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
+            dtype=SINGLE,
+            name=f"group{number}_depthwise",
+        )(x)
+        x = convolution(x, width, 1, f"group{number}_conv2", "elu")
+    return keras.Model(inputs, probabilities(x, classes), name=name.replace("-", "_"))
+
+
+def stem(
+    x: keras.KerasTensor, filters: int, side: int, stride: int, padding: str
+) -> keras.KerasTensor:
+    """Scale pixels, and apply the convolution that `prepare` makes whiten them."""
+    x = layers.Rescaling(1 / 64, offset=-2, name="rescale")(x)
+    return layers.Conv2D(
+        filters,
+        side,
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        trainable=False,
+        name="stem",
+    )(x)
+
+
+def convolution(
+    x: keras.KerasTensor, filters: int, side: int, name: str, activation: str, pool: bool = False
+) -> keras.KerasTensor:
+    """Apply a convolution, halve the maps if asked, and apply batch norm and the activation."""
+    x = layers.Conv2D(
+        filters, side, padding="same", use_bias=False, kernel_initializer=torch_init(), name=name
+    )(x)
+    if pool:
+        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    x = layers.BatchNormalization(scale=False, momentum=0.6, epsilon=1e-5, name=f"{name}_bn")(x)
+    return layers.Activation(activation, dtype=SINGLE, name=f"{name}_{activation}")(x)
+
+
+def probabilities(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """Classify by the maximum and the mean of each of the last maps."""
     pooled = [
         layers.GlobalMaxPooling2D(name="max")(x),
         layers.GlobalAveragePooling2D(name="mean")(x),
@@ -73,65 +121,42 @@ def airbench(
     )(x)
     x = layers.Rescaling(1 / 32, name="scale")(x)
     # float32 also under mixed precision: half-precision probabilities don't sum to 1.
-    outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=name.replace("-", "_"))
+    return layers.Softmax(dtype="float32", name="probabilities")(x)
 
 
-def group(x: keras.KerasTensor, filters: int, name: str, pool: bool) -> keras.KerasTensor:
-    """Pool if asked, then mix the channels, then neighbouring pixels, and the channels again."""
-    if pool:
-        x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-    x = pointwise(x, filters, f"{name}_conv1")
-    x = layers.DepthwiseConv2D(
-        3,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
-        dtype=SINGLE,
-        name=f"{name}_depthwise",
-    )(x)
-    return pointwise(x, filters, f"{name}_conv2")
-
-
-def pointwise(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """Apply a 1x1 convolution, batch norm and ELU."""
-    x = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer=torch_init(), name=name)(x)
-    x = layers.BatchNormalization(scale=False, momentum=0.6, epsilon=1e-5, name=f"{name}_bn")(x)
-    return layers.Activation("elu", dtype=SINGLE, name=f"{name}_elu")(x)
-
-
-small = partial(airbench, "airbench-small", (48, 64, 128, 256), True)
-medium = partial(airbench, "airbench-medium", (48, 48, 96, 224), False)
-large = partial(airbench, "airbench-large", (60, 128, 256, 512), False)
+small = partial(separable, "airbench-small", (48, 64, 128, 256), True)
+medium = partial(separable, "airbench-medium", (48, 48, 96, 224), False)
+large = partial(separable, "airbench-large", (60, 128, 256, 512), False)
 
 
 def prepare(model: keras.Model, images: np.ndarray) -> None:
     """Set the weights that don't start at random: whitening stem and identities.
 
     Args:
-        model: of `airbench`.
+        model: one of these networks.
         images: of the training split (n, height, width, 3) uint8; 1,000 suffice.
     """
-    stem = model.get_layer("stem")
-    scaled = keras.Model(model.input, stem.input).predict(images, verbose=0)
-    stem.kernel.assign(whitening_kernel(scaled, STEM, stem.filters))
+    whitening = model.get_layer("stem")
+    scaled = keras.Model(model.input, whitening.input).predict(images, verbose=0)
+    side, stride = whitening.kernel_size[0], whitening.strides[0]
+    whitening.kernel.assign(whitening_kernel(scaled, side, stride, whitening.filters))
     for layer in model.layers:
         if isinstance(layer, layers.DepthwiseConv2D):
             kernel = np.array(layer.kernel)
             kernel[1, 1] += 1
             layer.kernel.assign(kernel)
-        elif isinstance(layer, layers.Conv2D) and layer is not stem:
+        elif isinstance(layer, layers.Conv2D) and layer is not whitening:
             layer.kernel.assign(with_identity(np.array(layer.kernel)))
 
 
-def whitening_kernel(images: np.ndarray, size: int, filters: int) -> np.ndarray:
+def whitening_kernel(images: np.ndarray, size: int, stride: int, filters: int) -> np.ndarray:
     """Return the kernel (size, size, channels, filters) that whitens the patches of images.
 
     Its filters are the first eigenvectors of the patches' uncentred covariance, each divided by
     the root of its eigenvalue, and their negatives.
     """
     patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
-    patches = patches[:, ::STRIDE, ::STRIDE].transpose(0, 1, 2, 4, 5, 3)
+    patches = patches[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
     rows = patches.reshape(-1, size * size * images.shape[-1])
     values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
     half = -(-filters // 2)

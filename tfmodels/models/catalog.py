@@ -55,14 +55,19 @@ _KERAS_IMAGENET = f"{_BACKBONES}:imagenet_weights"
 NETWORKS = {
     "vgg": NetworkSpec("tfmodels.models.vgg:vgg", image_size=32, smallest=4, family="VGG"),
     **{
-        f"airbench-{size}": NetworkSpec(
-            f"tfmodels.models.airbench:{size}",
+        name: NetworkSpec(
+            f"tfmodels.models.airbench:{function}",
             image_size=32,
             smallest=16,
             family="VGG",
             prepare="tfmodels.models.airbench:prepare",
         )
-        for size in ("small", "medium", "large")
+        for name, function in (
+            ("airbench-small", "small"),
+            ("airbench-medium", "medium"),
+            ("airbench-large", "large"),
+            ("airbench94", "airbench94"),
+        )
     },
     "mobilenetv2": NetworkSpec(
         f"{_BACKBONES}:mobilenetv2",
