@@ -41,10 +41,9 @@ def torch_predict(config: Config) -> Predict:
     """Return such a function of the same network in PyTorch, channels last."""
     import torch
 
-    from benchmarks.torch_networks import AIRBENCH, Airbench, scaled, vgg
+    from benchmarks.torch_networks import NETWORKS, scaled
 
-    module = Airbench(*AIRBENCH[config.model]) if config.model in AIRBENCH else vgg()
-    module = module.to(memory_format=torch.channels_last).eval()
+    module = NETWORKS[config.model]().to(memory_format=torch.channels_last).eval()
 
     def predict(images: np.ndarray) -> np.ndarray:
         """Predict in batches."""

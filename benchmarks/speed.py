@@ -81,10 +81,9 @@ def torch_speed(config: Config) -> float:
     """Return the images a second of PyTorch."""
     import torch
 
-    from benchmarks.torch_networks import AIRBENCH, Airbench, train_step, vgg
+    from benchmarks.torch_networks import NETWORKS, train_step
 
-    module = Airbench(*AIRBENCH[config.model]) if config.model in AIRBENCH else vgg()
-    step = train_step(module, config.optimizer == "muon", config.precision)
+    step = train_step(NETWORKS[config.model](), config.optimizer == "muon", config.precision)
     images, labels = map(torch.from_numpy, random_images(config.batch_size))
     times = []
     for rows in torch.randperm(len(images)).split(config.batch_size):

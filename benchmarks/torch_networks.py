@@ -5,16 +5,12 @@ PyTorch is no requirement of the project: `pip install torch`.
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-AIRBENCH = {
-    "airbench-small": ((48, 64, 128, 256), True),
-    "airbench-medium": ((48, 48, 96, 224), False),
-    "airbench-large": ((60, 128, 256, 512), False),
-}
 MOMENTUM, SMOOTHING, STEPS = 0.6, 0.2, 3  # of Muon, of labels, and of Newton-Schulz
 
 
@@ -31,8 +27,8 @@ def vgg() -> nn.Module:
     return nn.Sequential(*layers, nn.Dropout(0.3), nn.Linear(256, 10))
 
 
-class Airbench(nn.Module):
-    """The network of `tfmodels.models.airbench`."""
+class Separable(nn.Module):
+    """A separable network of `tfmodels.models.airbench`."""
 
     def __init__(self, filters: tuple[int, ...], pool_stem: bool) -> None:
         super().__init__()
@@ -43,27 +39,59 @@ class Airbench(nn.Module):
         for inputs, outputs in itertools.pairwise(filters):
             depthwise = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs, bias=False)
             pointwise = nn.Conv2d(outputs, outputs, 1, bias=False)
-            norms = [nn.BatchNorm2d(outputs, momentum=0.4) for _ in range(2)]
-            for norm in norms:
-                norm.weight.requires_grad_(False)
             first = nn.Conv2d(inputs, outputs, 1, bias=False)
-            self.groups.append(nn.ModuleList([first, norms[0], depthwise, pointwise, norms[1]]))
+            group = [first, batch_norm(outputs), depthwise, pointwise, batch_norm(outputs)]
+            self.groups.append(nn.ModuleList(group))
         self.logits = nn.Linear(2 * filters[-1], 10, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (n, 10)."""
         x = self.stem(x)
-        x = activation(functional.max_pool2d(x, 2) if self.pool_stem else x)
+        x = functional.elu(functional.max_pool2d(x, 2) if self.pool_stem else x)
         for number, (first, norm1, depthwise, pointwise, norm2) in enumerate(self.groups):
             x = functional.max_pool2d(x, 2) if number else x
-            x = activation(norm1(first(x)))
-            x = activation(norm2(pointwise(depthwise(x))))
+            x = functional.elu(norm1(first(x)))
+            x = functional.elu(norm2(pointwise(depthwise(x))))
         return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 32
 
 
-def activation(x: torch.Tensor) -> torch.Tensor:
-    """Return what is applied after the stem and each batch norm."""
-    return functional.elu(x)
+class Airbench94(nn.Module):
+    """`airbench94` of `tfmodels.models.airbench`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 2, bias=False).requires_grad_(False)
+        self.groups = nn.ModuleList()
+        for inputs, outputs in itertools.pairwise((24, 64, 256, 256)):
+            first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+            second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+            group = [first, batch_norm(outputs), second, batch_norm(outputs)]
+            self.groups.append(nn.ModuleList(group))
+        self.logits = nn.Linear(2 * 256, 10, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, 10)."""
+        x = functional.gelu(self.stem(x))
+        for first, norm1, second, norm2 in self.groups:
+            x = functional.gelu(norm1(functional.max_pool2d(first(x), 2)))
+            x = functional.gelu(norm2(second(x)))
+        return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 32
+
+
+def batch_norm(maps: int) -> nn.Module:
+    """Return a batch norm without scale."""
+    norm = nn.BatchNorm2d(maps, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "vgg": vgg,
+    "airbench-small": partial(Separable, (48, 64, 128, 256), pool_stem=True),
+    "airbench-medium": partial(Separable, (48, 48, 96, 224), pool_stem=False),
+    "airbench-large": partial(Separable, (60, 128, 256, 512), pool_stem=False),
+    "airbench94": Airbench94,
+}
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:
