@@ -4,7 +4,8 @@ Which images make up a batch, and how they are varied, follows from (seed, epoch
 an epoch can begin at any step, and a batch can be made anywhere.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -61,41 +62,45 @@ def training_batches(
     """
     steps = steps_per_epoch(split, batch_size)
 
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Read batch by batch, and vary the images."""
-        for epoch in range(first_step // steps, epochs):
-            order = epoch_order(len(split), seed, epoch)
-            numbers = epoch_numbers(len(split), seed, epoch) if augment else None
-            begin = max(first_step - epoch * steps, 0)
-            for step in range(begin, steps):
-                rows = order[step * batch_size : (step + 1) * batch_size]
-                images = split.images[rows]
-                if augment and numbers is not None:
-                    images = augment(images, numbers[rows])
-                yield images, split.labels[rows]
+    @functools.lru_cache(2)  # two batches are made at a time, maybe of two epochs
+    def plan(epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the order of an epoch, and the numbers that vary its images."""
+        numbers = epoch_numbers(len(split), seed, epoch) if augment else None
+        return epoch_order(len(split), seed, epoch), numbers
 
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=_signature(split))
-    total = epochs * steps - first_step
-    return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(tf.data.AUTOTUNE)
+    def make_batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the images of a batch, and vary them."""
+        order, numbers = plan(step // steps)
+        rows = order[step % steps * batch_size :][:batch_size]
+        images = split.images[rows]
+        if augment and numbers is not None:
+            images = augment(images, numbers[rows])
+        return images, split.labels[rows]
+
+    return _batches(make_batch, first_step, epochs * steps, split)
 
 
 def evaluation_batches(split: Split, batch_size: int = 256) -> tf.data.Dataset:
     """Return batches in the split's own order: images (batch, height, width, 3), labels int64."""
-    steps = steps_per_epoch(split, batch_size)
 
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Read batch by batch."""
-        for step in range(steps):
-            rows = np.arange(step * batch_size, min((step + 1) * batch_size, len(split)))
-            yield split.images[rows], split.labels[rows]
+    def make_batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the images of a batch."""
+        rows = np.arange(len(split))[step * batch_size :][:batch_size]
+        return split.images[rows], split.labels[rows]
 
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=_signature(split))
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+    return _batches(make_batch, 0, steps_per_epoch(split, batch_size), split)
 
 
-def _signature(split: Split) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    first = split.images[np.arange(1)]
-    return (
-        tf.TensorSpec((None, *first.shape[1:]), first.dtype),
-        tf.TensorSpec((None,), split.labels.dtype),
-    )
+def _batches(
+    make_batch: Callable[[int], tuple[np.ndarray, np.ndarray]], first: int, end: int, split: Split
+) -> tf.data.Dataset:
+    """Return the batches of the steps from `first` to before `end`, made ahead, two at a time."""
+    image = split.images[np.arange(1)]
+
+    def make(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Make a batch outside of TensorFlow, and say what it is."""
+        images, labels = tf.numpy_function(make_batch, [step], [image.dtype, split.labels.dtype])
+        images = tf.ensure_shape(images, (None, *image.shape[1:]))
+        return images, tf.ensure_shape(labels, (None,))
+
+    return tf.data.Dataset.range(first, end).map(make, 2).prefetch(tf.data.AUTOTUNE)
