@@ -86,7 +86,7 @@ CONFIGS: dict[str, tuple[int, str]] = {
     ),
     "airbench-medium": (0, f"{_TINY} --model airbench-medium --image-size 16 --views turns"),
     "airbench-large": (0, f"{_TINY} --model airbench-large --image-size 16"),
-    "airbench94": (0, f"{_TINY} --model airbench94 --image-size 16"),
+    "airbench-dense": (0, f"{_TINY} --model airbench-dense --image-size 16"),
     "mobilenetv2": (1, f"{_TINY} --model mobilenetv2 --image-size 32 --augment"),
     "mobilenetv2, head": (
         1,

@@ -55,15 +55,15 @@ class Separable(nn.Module):
         return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 32
 
 
-class Airbench94(nn.Module):
-    """`airbench94` of `tfmodels.models.airbench`."""
+class Dense(nn.Module):
+    """`airbench-dense` of `tfmodels.models.airbench`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 24, 2, bias=False).requires_grad_(False)
         self.groups = nn.ModuleList()
-        for inputs, outputs in itertools.pairwise((24, 64, 256, 256)):
-            first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        for inputs, outputs, side in ((24, 64, 3), (64, 256, 1), (256, 256, 1)):
+            first = nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=False)
             second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
             group = [first, batch_norm(outputs), second, batch_norm(outputs)]
             self.groups.append(nn.ModuleList(group))
@@ -73,8 +73,8 @@ class Airbench94(nn.Module):
         """Return logits (n, 10)."""
         x = functional.gelu(self.stem(x))
         for first, norm1, second, norm2 in self.groups:
-            x = functional.gelu(norm1(functional.max_pool2d(first(x), 2)))
-            x = functional.gelu(norm2(second(x)))
+            x = functional.silu(norm1(functional.max_pool2d(first(x), 2)))
+            x = functional.silu(norm2(second(x)))
         return self.logits(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)) / 32
 
 
@@ -90,7 +90,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "airbench-small": partial(Separable, (48, 64, 128, 256), pool_stem=True),
     "airbench-medium": partial(Separable, (48, 48, 96, 224), pool_stem=False),
     "airbench-large": partial(Separable, (60, 128, 256, 512), pool_stem=False),
-    "airbench94": Airbench94,
+    "airbench-dense": Dense,
 }
 
 

@@ -39,7 +39,7 @@ def test_identity_kernels_pass_their_inputs_on(tf_test: Any) -> None:
     np.testing.assert_array_equal(with_identity(kernel)[..., 4:], kernel[..., 4:])
 
 
-@pytest.mark.parametrize("name", ["airbench-small", "airbench94"])
+@pytest.mark.parametrize("name", ["airbench-small", "airbench-dense"])
 def test_prepare_sets_all_convolutions_and_the_stem_does_not_learn(
     name: str, images: np.ndarray
 ) -> None:
@@ -63,11 +63,11 @@ def test_the_multiply_adds_counted_by_hand() -> None:
     assert forward_flop(small()) == 2 * (stem + first + second + 2 * 256 * 10)
 
 
-def test_the_multiply_adds_of_airbench94_counted_by_hand() -> None:
+def test_the_multiply_adds_of_dense_convolutions_counted_by_hand() -> None:
     stem = 31**2 * 2**2 * 3 * 24
-    first = 31**2 * 24 * 64 + 15**2 * 64 * 256 + 7**2 * 256 * 256
-    second = 15**2 * 64 * 64 + 7**2 * 256 * 256 + 3**2 * 256 * 256
-    assert forward_flop(small("airbench94")) == 2 * (stem + 9 * (first + second) + 2 * 256 * 10)
+    first = 31**2 * 9 * 24 * 64 + 15**2 * 64 * 256 + 7**2 * 256 * 256
+    second = 9 * (15**2 * 64 * 64 + 7**2 * 256 * 256 + 3**2 * 256 * 256)
+    assert forward_flop(small("airbench-dense")) == 2 * (stem + first + second + 2 * 256 * 10)
 
 
 def test_only_the_small_network_pools_its_stem() -> None:

@@ -13,7 +13,7 @@ BATCH_NORMS = {
     "airbench-small": 6,
     "airbench-medium": 6,
     "airbench-large": 6,
-    "airbench94": 6,
+    "airbench-dense": 6,
     "mobilenetv2": 52,
     "mobilenetv3-small": 34,
     "resnet50v2": 49,

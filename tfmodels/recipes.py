@@ -62,11 +62,27 @@ def budget() -> dict[str, Any]:
     return _SHARED | {"model": "airbench-large", "epochs": 14, "batch_size": 350, "lr": 0.1}
 
 
+def best() -> dict[str, Any]:
+    """15 epochs of a network of dense convolutions, at 0.12 in batches of 500.
+
+    Reached 93.86 % mean class accuracy on CIFAR-10's validation images (n = 1 seed) for 2.55e14
+    training FLOP, in 29 minutes on one core; not judged on the test split yet.
+    """
+    return _SHARED | {
+        "model": "airbench-dense",
+        "epochs": 15,
+        "batch_size": 500,
+        "lr": 0.12,
+        "label_smoothing": 0.1,
+    }
+
+
 RECIPES: dict[str, Callable[[], dict[str, Any]]] = {
     "study": study,
     "instant": instant,
     "fast": fast,
     "budget": budget,
+    "best": best,
 }
 
 

@@ -1,9 +1,9 @@
 """Networks that learn small images fast: a frozen whitening stem and three groups.
 
-`airbench94` is that of airbench94 (Jordan 2024, arXiv:2404.00498;
-github.com/KellerJordan/cifar10-airbench), the others are made cheaper: the stem has 4x4 kernels at
-stride 2, groups pool before they convolve, and convolutions over neighbours are depthwise (Howard
-et al. 2017, arXiv:1704.04861).
+After airbench94 (Jordan 2024, arXiv:2404.00498; github.com/KellerJordan/cifar10-airbench), made
+cheaper. `dense` has its stem and its widths, but two of its three groups begin with 1x1
+convolutions. In the others the stem has 4x4 kernels at stride 2, groups pool before they convolve,
+and convolutions over neighbours are depthwise (Howard et al. 2017, arXiv:1704.04861).
 """
 
 from functools import partial
@@ -20,16 +20,15 @@ SINGLE = "float32"
 REGULARISATION = 5e-4  # added to variances, so that noise isn't blown up
 
 
-def airbench94(input_shape: tuple[int, int, int], classes: int, image_size: int) -> keras.Model:
-    """Build the network of airbench94: see `separable` for what goes in and comes out."""
-    name = "airbench94"
-    inputs, x = image_input(name, input_shape, image_size)
+def dense(input_shape: tuple[int, int, int], classes: int, image_size: int) -> keras.Model:
+    """Build a network of dense convolutions: see `separable` for what goes in and comes out."""
+    inputs, x = image_input("airbench-dense", input_shape, image_size)
     x = stem(x, 24, 2, stride=1, padding="valid")
     x = layers.Activation("gelu", dtype=SINGLE, name="stem_gelu")(x)
-    for number, width in enumerate((64, 256, 256), start=1):
-        x = convolution(x, width, 3, f"group{number}_conv1", "gelu", pool=True)
-        x = convolution(x, width, 3, f"group{number}_conv2", "gelu")
-    return keras.Model(inputs, probabilities(x, classes), name=name)
+    for number, (width, side) in enumerate(((64, 3), (256, 1), (256, 1)), start=1):
+        x = convolution(x, width, side, f"group{number}_conv1", "silu", pool=True)
+        x = convolution(x, width, 3, f"group{number}_conv2", "silu")
+    return keras.Model(inputs, probabilities(x, classes), name="airbench_dense")
 
 
 def separable(

@@ -66,7 +66,7 @@ NETWORKS = {
             ("airbench-small", "small"),
             ("airbench-medium", "medium"),
             ("airbench-large", "large"),
-            ("airbench94", "airbench94"),
+            ("airbench-dense", "dense"),
         )
     },
     "mobilenetv2": NetworkSpec(
