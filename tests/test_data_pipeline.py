@@ -85,5 +85,6 @@ def test_mirroring_alternates_and_nothing_else_does(tf_test: Any) -> None:
     assert 150 < mirrored[0].sum() < 250
     tf_test.assertAllEqual(mirrored[0], ~mirrored[1])
     tf_test.assertAllEqual(mirrored[0], mirrored[2])
+    tf_test.assertAllEqual(mirrored[1], epoch_numbers(400, [3], 999_999)[:, MIRROR] < 0.5)
     others = [np.delete(numbers, MIRROR, axis=1).ravel() for numbers in epochs]
     assert abs(np.corrcoef(others)[np.triu_indices(3, 1)]).max() < 0.1

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfmodels.data.augmentation import MIRROR, NUMBERS, Augment
 from tfmodels.data.images import Split
+from tfmodels.data.threads import called_by_threads
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -34,7 +35,7 @@ def epoch_numbers(n: int, seed: Sequence[int], epoch: int) -> np.ndarray:
         np.random.default_rng([*seed, number, 1]).random((n, NUMBERS), np.float32)
         for number in (epoch, 0)
     )
-    numbers[:, MIRROR] = (first[:, MIRROR] + epoch / 2) % 1
+    numbers[:, MIRROR] = (first[:, MIRROR] + epoch % 2 / 2) % 1
     return numbers
 
 
@@ -96,10 +97,14 @@ def _batches(
 ) -> tf.data.Dataset:
     """Return the batches of the steps from `first` to before `end`, made ahead, two at a time."""
     image = split.images[np.arange(1)]
+    kinds = [image.dtype, split.labels.dtype]
 
     def make(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Make a batch outside of TensorFlow, and say what it is."""
-        images, labels = tf.numpy_function(make_batch, [step], [image.dtype, split.labels.dtype])
+        # With a state, TensorFlow would make one at a time under --deterministic.
+        images, labels = tf.numpy_function(
+            called_by_threads(make_batch), [step], kinds, stateful=False
+        )
         images = tf.ensure_shape(images, (None, *image.shape[1:]))
         return images, tf.ensure_shape(labels, (None,))
 

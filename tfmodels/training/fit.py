@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tfmodels.config import Config
 from tfmodels.data.images import ImageData, Split
 from tfmodels.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from tfmodels.data.threads import plain_errors
 from tfmodels.data.views import average_views
 from tfmodels.errors import DivergenceError, RunError
 from tfmodels.models.flop import training_flop
@@ -124,7 +125,8 @@ def fit_stage(
     state = _find_state(stage, directory)
     evaluation = evaluation_batches(stage.data.val)
     if state.step:  # Keras makes the variables of metrics, which the state has, at their first use
-        network.test_on_batch(*next(evaluation.as_numpy_iterator()))
+        with plain_errors():
+            network.test_on_batch(*next(evaluation.as_numpy_iterator()))
     # Features aren't images, so only the whole model learns from varied ones.
     augment = stage.data.augment if config.augment and network is model else None
     seed = (config.seed, start, stage.number)
@@ -136,7 +138,7 @@ def fit_stage(
             done = state.epoch * steps + state.step
             progress = Progress(stage.name, state, config.epochs, steps)
             try:
-                with fused_batch_norms(network):
+                with fused_batch_norms(network), plain_errors():
                     network.fit(
                         training_batches(train, config.batch_size, seed, end, done, augment),
                         validation_data=evaluation,
@@ -223,9 +225,10 @@ def predict(
     batches = evaluation_batches(split)
     options = {"ncols": 79, "leave": False, "unit": "batch", "disable": None}
     progress = tqdm(batches.as_numpy_iterator(), name, len(batches), **options)
-    return np.concatenate(
-        [average_views(network.predict_on_batch, images, views) for images, _ in progress]
-    )
+    with plain_errors():
+        return np.concatenate(
+            [average_views(network.predict_on_batch, images, views) for images, _ in progress]
+        )
 
 
 def _class_weights(split: Split) -> dict[int, float]:
