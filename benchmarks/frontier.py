@@ -3,11 +3,12 @@
     for seed in 0 1 2; do python train_cifar.py --recipe fast --seed $seed --out runs/recipes; done
     python -m benchmarks.frontier runs/recipes --out docs/figures
 
-Every finished run of CIFAR-10's whole data set in the folders counts, by its recipe.
+Every finished run counts that has all settings of its recipe.
 """
 
 import argparse
 import csv
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from tfmodels.recipes import RECIPES, configure
 from tfmodels.report.plots import save
 from tfmodels.report.tables import markdown_table
 
@@ -38,7 +40,7 @@ def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
         for path in sorted(folder.glob("*/metrics.json")):
             config = json.loads((path.parent / "config.json").read_text())
             settings = config["settings"]
-            if settings["data"] != "cifar10" or settings["limit"]:
+            if not is_recipe(settings):
                 continue
             history = csv.DictReader((path.parent / "history.csv").open())
             run = {
@@ -49,6 +51,14 @@ def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
             }
             found.setdefault(settings["recipe"], []).append(run)
     return found
+
+
+def is_recipe(settings: dict[str, Any]) -> bool:
+    """Return whether a run has all settings of its recipe; seed and folders are free."""
+    if settings.get("recipe") not in RECIPES:  # a fusion, or a recipe that is no more
+        return False
+    free = {"seed": settings["seed"], "data_dir": settings["data_dir"]}
+    return settings == dataclasses.asdict(configure(settings["recipe"], **free))
 
 
 def table(runs: dict[str, list[dict[str, Any]]]) -> str:

@@ -62,6 +62,27 @@ def test_every_network_trains_at_its_smallest_size_and_is_the_same_after_saving(
     assert model.get_layer("features").output.ndim == 2
 
 
+@pytest.mark.parametrize(
+    "network", [*(name for name, spec in NETWORKS.items() if spec.batch_norm), "alexnet"]
+)
+def test_whether_batch_norms_undo_the_scale_of_kernels(network: str) -> None:
+    keras.utils.set_random_seed(0)
+    size = NETWORKS[network].smallest
+    model = build(network, (size, size, 3), 3, size)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, size, size, 3)).astype("float32")
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 0.0
+    before = keras.ops.convert_to_numpy(model(pixels, training=True))
+    for weight in model.trainable_variables:
+        if len(weight.shape) == 4:
+            weight.assign(64 * weight)  # a power of two: nothing is rounded
+    change = abs(keras.ops.convert_to_numpy(model(pixels, training=True)) - before).max()
+    assert (change < 1e-6) == NETWORKS[network].batch_norm, change
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_the_catalogue_names_exists(network: str) -> None:
     spec = NETWORKS[network]

@@ -56,6 +56,30 @@ def test_a_training_counts_three_passes_an_epoch_and_features_once() -> None:
     assert training_flop(model, "head-then-all", 5, [2, 4]) == both
 
 
+class Block(keras.Model):
+    """A subclassed model, whose layers' calls Keras doesn't record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = layers.Conv2D(4, 3)
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Block(),
+        layers.TimeDistributed(layers.Dense(7)),
+        layers.EinsumDense("abcd,de->abce", (None, None, 7)),
+        keras.Sequential([layers.Input((None, None, 4)), layers.Conv2D(4, 3)]),
+    ],
+)
+def test_it_is_unknown_of_layers_that_are_not_counted(layer: keras.layers.Layer) -> None:
+    assert flop_of((8, 8, 4), layer) is None
+
+
 def test_it_is_unknown_where_images_may_have_any_size() -> None:
     inputs = keras.Input((None, None, 3))
     features = layers.GlobalAveragePooling2D(name="features")(layers.Conv2D(4, 3)(inputs))

@@ -31,7 +31,8 @@ def options() -> list[argparse.Action]:
 
 
 def test_every_flag_is_listed() -> None:
-    assert set(FLAGS) == {action.option_strings[-1] for action in options()}
+    longs = [[name for name in action.option_strings if name[1] == "-"] for action in options()]
+    assert set(FLAGS) == {names[0] for names in longs}
 
 
 def test_every_default_is_listed() -> None:

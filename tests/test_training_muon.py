@@ -81,3 +81,10 @@ def test_it_is_built_again_from_its_config() -> None:
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, Muon)
     assert again.get_config() == optimizer.get_config()
+
+
+def test_a_kernel_of_zeros_learns() -> None:
+    kernel = keras.Variable(np.zeros((3, 3, 4, 4), "float32"))
+    Muon(0.1).apply([np.ones(kernel.shape, "float32")], [kernel])
+    assert np.isfinite(np.array(kernel)).all()
+    assert np.linalg.norm(kernel) > 0

@@ -165,7 +165,7 @@ def _add_setting(
         parser.add_argument(
             flag(field.name),
             dest=field.name,
-            action="store_true",
+            action=argparse.BooleanOptionalAction,
             default=argparse.SUPPRESS,
             help=text,
         )

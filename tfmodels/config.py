@@ -202,6 +202,16 @@ class Config:
         fits = self.weights in ("none", "imagenet") or self.weights.endswith(endings)
         listed = ", ".join(endings)
         self._require("weights", fits, f"none, imagenet, or a file that ends in one of {listed}")
+        if self.optimizer == "muon" and not spec.batch_norm:
+            raise UsageError(
+                f"`optimizer=muon` needs a batch norm after each convolution, and {self.model} has "
+                "convolutions without: choose another `optimizer` or `model`"
+            )
+        if self.optimizer == "muon" and self.weight_decay:
+            raise UsageError(
+                f"`weight_decay` is {self.weight_decay} with `optimizer=muon`, which sets the norm "
+                "of kernels itself: leave it out"
+            )
         if self.weights == "imagenet" and not spec.imagenet:
             raise UsageError(
                 f"`weights=imagenet` has no download for {self.model}: name a file, or another "

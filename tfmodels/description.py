@@ -65,7 +65,7 @@ def announce(description: dict[str, Any], model: keras.Model, data: ImageData, p
         f"{description['model']['parameters']:,} parameters, {start}",
         "compute": f"{description['model']['flop']:.2g} FLOP an image, {flop:.2g} to train"
         if flop
-        else "unknown, as the network takes images of any size",
+        else "unknown, as the network has layers of its own, or takes images of any size",
         "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
         f"{settings['precision']}, Keras on {description['backend']}",
     }

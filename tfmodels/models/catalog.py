@@ -23,6 +23,7 @@ class NetworkSpec:
         image_size: default side in pixels that images are scaled to.
         smallest: the smallest image size at which no feature map shrinks to nothing.
         family: the kind of network, for fusions of networks of different kinds.
+        batch_norm: whether one follows each convolution, as Muon needs.
         prepare: `module:function` that takes the model and training images, and sets weights that
             start from the data; empty where all start at random.
         imagenet: `module:function` that takes the model and returns its ImageNet weights by
@@ -36,6 +37,7 @@ class NetworkSpec:
     image_size: int
     smallest: int
     family: str
+    batch_norm: bool = False
     prepare: str = ""
     imagenet: str = ""
     formats: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -53,13 +55,16 @@ _BACKBONES = "tfmodels.models.backbones"
 _KERAS_IMAGENET = f"{_BACKBONES}:imagenet_weights"
 
 NETWORKS = {
-    "vgg": NetworkSpec("tfmodels.models.vgg:vgg", image_size=32, smallest=4, family="VGG"),
+    "vgg": NetworkSpec(
+        "tfmodels.models.vgg:vgg", image_size=32, smallest=4, family="VGG", batch_norm=True
+    ),
     **{
         name: NetworkSpec(
             f"tfmodels.models.airbench:{function}",
             image_size=32,
             smallest=16,
             family="VGG",
+            batch_norm=True,
             prepare="tfmodels.models.airbench:prepare",
         )
         for name, function in (
@@ -74,6 +79,7 @@ NETWORKS = {
         image_size=96,
         smallest=32,
         family="MobileNet",
+        batch_norm=True,
         imagenet=_KERAS_IMAGENET,
     ),
     "mobilenetv3-small": NetworkSpec(

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -25,11 +26,11 @@ def forward_flop(model: keras.Model) -> int | None:
 
     Two for each multiply-add of a convolution, grouped, depthwise, separable and transposed ones
     included, or of a dense layer; everything else is left out. A layer that is called twice
-    counts twice. None if the model takes images of any size.
+    counts twice. None if the model takes images of any size, or if another layer has a kernel.
     """
-    if None in model.input_shape[1:]:
-        return None
-    return 2 * sum(_multiply_adds(node) for node in _calls(model))
+    counts = [_multiply_adds(node) for node in _calls(model)]
+    known = [count for count in counts if count is not None]
+    return 2 * sum(known) if len(known) == len(counts) else None
 
 
 def training_flop(
@@ -56,17 +57,22 @@ def training_flop(
 
 
 def _calls(model: keras.Model) -> Iterator["keras.src.ops.node.Node"]:
-    """Yield each call of a layer, also within nested models."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
-    for node in itertools.chain.from_iterable(graph._nodes_by_depth.values()):
-        if isinstance(node.operation, keras.Model):
+    """Yield each call of a layer, also within nested models that are functional or sequential."""
+    for node in itertools.chain.from_iterable(_graph(model)._nodes_by_depth.values()):
+        if hasattr(_graph(node.operation), "_nodes_by_depth"):
             yield from _calls(node.operation)
         elif not node.is_input:
             yield node
 
 
-def _multiply_adds(node: "keras.src.ops.node.Node") -> int:
+def _graph(model: Any) -> Any:
+    return model._functional if isinstance(model, keras.Sequential) else model
+
+
+def _multiply_adds(node: "keras.src.ops.node.Node") -> int | None:
     layer = node.operation
+    weights = getattr(layer, "weights", ())  # which mere operations don't have
+    kernels = [weight for weight in weights if weight.name.endswith("kernel")]
     if isinstance(layer, _CONVOLUTIONS):
         shape = node.outputs[0].shape
     elif isinstance(layer, _TRANSPOSED):
@@ -74,8 +80,9 @@ def _multiply_adds(node: "keras.src.ops.node.Node") -> int:
     elif isinstance(layer, layers.Dense):
         shape = (*node.outputs[0].shape[:-1], None)
     else:
-        return 0
+        return None if kernels else 0
     channels_first = getattr(layer, "data_format", None) == "channels_first"
-    positions = math.prod(shape[2:] if channels_first else shape[1:-1])
-    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
-    return int(positions * sum(math.prod(kernel.shape) for kernel in kernels))
+    positions = shape[2:] if channels_first else shape[1:-1]
+    if None in positions:
+        return None
+    return int(math.prod(positions) * sum(math.prod(kernel.shape) for kernel in kernels))

@@ -12,12 +12,13 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 @keras.saving.register_keras_serializable("tfmodels")
 class Muon(keras.optimizers.Adam):
-    """Muon for kernels of convolutions, but depthwise ones, and Adam for all other variables.
+    """Muon for kernels of 2-D convolutions, but depthwise ones, and Adam for all other variables.
 
     The momentum of a kernel, as a matrix of a row for each output channel, is replaced by the
     nearest orthogonal matrix, roughly, so that each step moves all directions alike. Before each
-    step the kernel is scaled to the norm sqrt(output channels), which a batch norm after it
-    doesn't notice. After Jordan 2024 (kellerjordan.github.io/posts/muon) and airbench94_muon
+    step the kernel is scaled to the norm sqrt(output channels): Muon is for networks in which a
+    batch norm follows each convolution, and undoes that. After Jordan 2024
+    (kellerjordan.github.io/posts/muon) and airbench94_muon
     (github.com/KellerJordan/cifar10-airbench). `keras.optimizers.Muon` leaves convolutions to
     AdamW.
 
@@ -52,7 +53,7 @@ class Muon(keras.optimizers.Adam):
         self.assign(average, self.momentum * average + gradient)
         step = orthogonal(gradient + self.momentum * average, self.steps)
         norm = ops.norm(ops.reshape(variable, (-1,)))
-        kernel = variable * (variable.shape[-1] ** 0.5 / norm)
+        kernel = variable * (variable.shape[-1] ** 0.5 / ops.maximum(norm, 1e-7))
         self.assign(variable, kernel - ops.cast(learning_rate, variable.dtype) * step)
 
     def get_config(self) -> dict[str, Any]:
