@@ -2,8 +2,9 @@
 
 After airbench94 (Jordan 2024, arXiv:2404.00498; github.com/KellerJordan/cifar10-airbench), made
 cheaper. All have no biases in the stem, and another classifier. `dense` has its widths, but two of
-its three groups begin with 1x1 convolutions. In the others the stem has 4x4 kernels at stride 2, groups pool before they convolve,
-and convolutions over neighbours are depthwise (Howard et al. 2017, arXiv:1704.04861).
+its three groups begin with 1x1 convolutions. In the others the stem has 4x4 kernels at stride 2,
+groups pool before they convolve, and convolutions over neighbours are depthwise (Howard et al.
+2017, arXiv:1704.04861).
 """
 
 from functools import partial
