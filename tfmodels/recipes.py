@@ -65,8 +65,8 @@ def budget() -> dict[str, Any]:
 def best() -> dict[str, Any]:
     """15 epochs of a network of dense convolutions, at 0.12 in batches of 500.
 
-    Reached 93.86 % mean class accuracy on CIFAR-10's validation images (n = 1 seed) for 2.55e14
-    training FLOP, in 29 minutes on one core; not judged on the test split yet.
+    Reaches 93.19 % mean class accuracy on CIFAR-10's test split (n = 3 seeds, standard deviation
+    0.03) for 2.55e14 training FLOP, in 33 minutes on one core.
     """
     return _SHARED | {
         "model": "airbench-dense",
