@@ -77,4 +77,5 @@ from tfmodels.data.pipeline import training_batches
 batches = iter(training_batches(split(lambda rows: time.sleep(0.05)), 2, [0], epochs=50))
 next(batches)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == 0
