@@ -160,7 +160,7 @@ def _load_network(run: Run, path: Path) -> keras.Model:
 
 
 def _check_claim(run: Run, path: Path) -> None:
-    """Check the number of parameters that a `.keras` file claims, before memory is taken for them.
+    """Check how many parameters a `.keras` file claims, before memory is allocated for them.
 
     Raises:
         ValueError: it isn't the run's, or is more than the file can hold.

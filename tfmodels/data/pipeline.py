@@ -86,7 +86,7 @@ def evaluation_batches(split: Split, batch_size: int = 256) -> tf.data.Dataset:
 
     def make_batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         """Read the images of a batch."""
-        rows = np.arange(len(split))[step * batch_size :][:batch_size]
+        rows = np.arange(step * batch_size, min((step + 1) * batch_size, len(split)))
         return split.images[rows], split.labels[rows]
 
     return _batches(make_batch, 0, steps_per_epoch(split, batch_size), split)

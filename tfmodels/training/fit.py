@@ -108,6 +108,7 @@ def count_flop(model: keras.Model, data: ImageData, trainable: str, directory: P
     return training_flop(model, trainable, len(data.train), epochs)
 
 
+@plain_errors()
 def fit_stage(
     stage: Stage, model: keras.Model, config: Config, directory: Path, start: int
 ) -> None:
@@ -125,8 +126,7 @@ def fit_stage(
     state = _find_state(stage, directory)
     evaluation = evaluation_batches(stage.data.val)
     if state.step:  # Keras makes the variables of metrics, which the state has, at their first use
-        with plain_errors():
-            network.test_on_batch(*next(evaluation.as_numpy_iterator()))
+        network.test_on_batch(*next(evaluation.as_numpy_iterator()))
     # Features aren't images, so only the whole model learns from varied ones.
     augment = stage.data.augment if config.augment and network is model else None
     seed = (config.seed, start, stage.number)
@@ -138,7 +138,7 @@ def fit_stage(
             done = state.epoch * steps + state.step
             progress = Progress(stage.name, state, config.epochs, steps)
             try:
-                with fused_batch_norms(network), plain_errors():
+                with fused_batch_norms(network):
                     network.fit(
                         training_batches(train, config.batch_size, seed, end, done, augment),
                         validation_data=evaluation,
@@ -209,6 +209,7 @@ def _callbacks(
     ]
 
 
+@plain_errors()
 def predict(
     network: keras.Model, split: Split, name: str = "", views: str = "single"
 ) -> np.ndarray:
@@ -225,10 +226,9 @@ def predict(
     batches = evaluation_batches(split)
     options = {"ncols": 79, "leave": False, "unit": "batch", "disable": None}
     progress = tqdm(batches.as_numpy_iterator(), name, len(batches), **options)
-    with plain_errors():
-        return np.concatenate(
-            [average_views(network.predict_on_batch, images, views) for images, _ in progress]
-        )
+    return np.concatenate(
+        [average_views(network.predict_on_batch, images, views) for images, _ in progress]
+    )
 
 
 def _class_weights(split: Split) -> dict[int, float]:

@@ -23,7 +23,7 @@ def largest_size(model: keras.Model) -> int:
 
 
 class Allowance:
-    """What a file may still claim, before memory is taken for it.
+    """What a file may still claim, before memory is allocated for it.
 
     Attributes:
         path: of the file.

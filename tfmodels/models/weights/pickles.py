@@ -1,4 +1,4 @@
-"""Unpickle arrays and nothing else: no code is run, and little memory taken for what is claimed."""
+"""Unpickle arrays and nothing else: no code is run, and little memory allocated on a claim."""
 
 import pickle
 import pickletools
