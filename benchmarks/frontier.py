@@ -3,7 +3,7 @@
     for seed in 0 1 2; do python train_cifar.py --recipe fast --seed $seed --out runs/recipes; done
     python -m benchmarks.frontier runs/recipes --out docs/figures
 
-Every finished run counts that has all settings of its recipe.
+Every finished run counts that has all settings of its recipe, but perhaps `--split final`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ OTHERS: list[tuple[str, float, float, float | None, str]] = [
 
 
 def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Return accuracy, FLOP and seconds of each run, by recipe."""
+    """Return accuracy, FLOP and seconds of each run, by recipe and split."""
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
         for path in sorted(folder.glob("*/metrics.json")):
@@ -49,15 +49,16 @@ def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
                 "seconds": sum(float(epoch["seconds"]) for epoch in history),
                 "cores": config["hardware"]["cores"],
             }
-            found.setdefault(settings["recipe"], []).append(run)
+            final = " --split final" * (settings["split_scheme"] == "final")
+            found.setdefault(settings["recipe"] + final, []).append(run)
     return found
 
 
 def is_recipe(settings: dict[str, Any]) -> bool:
-    """Return whether a run has all settings of its recipe; seed and folders are free."""
+    """Return whether a run has all settings of its recipe; seed, split and folder are free."""
     if settings.get("recipe") not in RECIPES:  # a fusion, or a recipe that is no more
         return False
-    free = {"seed": settings["seed"], "data_dir": settings["data_dir"]}
+    free = {name: settings[name] for name in ("seed", "split_scheme", "data_dir")}
     return settings == dataclasses.asdict(configure(settings["recipe"], **free))
 
 

@@ -7,25 +7,25 @@ import pytest
 from tests.test_data_eurosat import prepared_folder
 from tfmodels.data import sample
 from tfmodels.data.augmentation import crop_and_flip
-from tfmodels.data.cifar10 import VALIDATION_PERCENT, validation_rows
+from tfmodels.data.cifar10 import validation_rows
 from tfmodels.data.images import ImageData, load_data
 from tfmodels.errors import RunError
 from tfmodels.recipes import configure
 
 
+@pytest.mark.parametrize("percent", [10, 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_tenth_validates(seed: int) -> None:
-    validates = validation_rows(5000, seed)
-    assert validates.sum() == 500
+def test_whole_percents_validate(seed: int, percent: int) -> None:
+    validates = validation_rows(5000, seed, percent)
     percents = validates.reshape(100, 50)
     assert (percents.all(axis=1) == percents.any(axis=1)).all()
-    assert percents.all(axis=1).sum() == VALIDATION_PERCENT
+    assert percents.all(axis=1).sum() == percent
 
 
 def test_validation_images_follow_from_the_seed_as_ever() -> None:
-    first = np.flatnonzero(validation_rows(100, seed=0)).tolist()
+    first = np.flatnonzero(validation_rows(100, seed=0, percent=10)).tolist()
     assert first == [1, 3, 7, 17, 25, 29, 47, 58, 77, 81]
-    assert len({validation_rows(100, seed).tobytes() for seed in range(20)}) == 20
+    assert len({validation_rows(100, seed, 10).tobytes() for seed in range(20)}) == 20
 
 
 def test_splits_of_the_sample(sample_dir: Path) -> None:
@@ -99,3 +99,12 @@ def test_the_real_cifar10_is_split_as_in_commit_6caedc4(
     for start in range(0, 5000, 500):
         digest.update(data.val.images[np.arange(start, start + 500)].data)
     assert digest.hexdigest() == pixels
+
+
+def test_a_final_run_trains_on_nearly_all_of_the_real_training_images() -> None:
+    folder = prepared_folder("cifar10/3.0.2")
+    data = load_data(configure(data="cifar10", data_dir=str(folder), split_scheme="final"))
+    assert (len(data.train), len(data.val), len(data.test)) == (49500, 500, 10000)
+    assert np.bincount(data.val.labels).min() > 30
+    assert len({*data.train.ids, *data.val.ids, *data.test.ids}) == 60000
+    assert data.split_description.endswith("; 1 % of its train split validate, chosen by the seed")

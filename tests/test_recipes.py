@@ -12,7 +12,7 @@ from tfmodels.models.catalog import build
 from tfmodels.models.flop import training_flop
 from tfmodels.recipes import RECIPES, configure
 
-TRAINING_IMAGES = 45_000  # of CIFAR-10
+TRAINING_IMAGES = {False: 45_000, True: 49_500}  # of CIFAR-10, without and with `--split final`
 
 
 def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,8 @@ def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
     assert re.search(r"\d %.* \(n = \d+", text, re.DOTALL)
     (said,) = re.findall(r"(\d\.\d+e\d+)\s+training\s+FLOP", text)
     network = build(config.model or "vgg", (32, 32, 3), 10, 32)
-    flop = training_flop(network, config.trainable, TRAINING_IMAGES, [config.epochs])
+    images = TRAINING_IMAGES["--split final" in text]
+    flop = training_flop(network, config.trainable, images, [config.epochs])
     assert flop == pytest.approx(float(said), rel=0.01)
 
 

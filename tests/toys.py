@@ -8,7 +8,9 @@ from tfmodels.data.catalog import DatasetSpec
 from tfmodels.data.images import ImageData
 from tfmodels.models.catalog import NetworkSpec
 
-TOY_NETWORK = NetworkSpec("tests.toys:build", image_size=8, smallest=2, family="Toy", batch_norm=True)
+TOY_NETWORK = NetworkSpec(
+    "tests.toys:build", image_size=8, smallest=2, family="Toy", batch_norm=True
+)
 TOY_DATA = DatasetSpec("tests.toys:load", "toy", ("halves",))
 
 

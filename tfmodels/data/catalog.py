@@ -36,7 +36,7 @@ class DatasetSpec:
 
 
 DATASETS = {
-    "cifar10": DatasetSpec("tfmodels.data.cifar10:load", "vgg", ("standard",)),
+    "cifar10": DatasetSpec("tfmodels.data.cifar10:load", "vgg", ("standard", "final")),
     "eurosat": DatasetSpec(
         "tfmodels.data.eurosat:load",
         "mobilenetv2",

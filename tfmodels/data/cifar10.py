@@ -25,7 +25,7 @@ LAYOUT = Layout(
     ),
     {"train": 50_000, "test": 10_000},
 )
-VALIDATION_PERCENT = 10  # of the training images: 5,000 of CIFAR-10's 50,000
+VALIDATION_PERCENTS = {"standard": 10, "final": 1}  # of the training images, by split scheme
 
 
 def load(config: Config) -> ImageData:
@@ -46,16 +46,17 @@ def load(config: Config) -> ImageData:
             f"downloaded ({type(error).__name__}: {error}): connect to the network, name a folder "
             "that holds it with `data_dir`, or use `data=sample`"
         ) from error
-    return standard_data(builder, LAYOUT, "cifar10", config.seed)
+    return standard_data(builder, LAYOUT, "cifar10", config)
 
 
 def standard_data(
-    builder: tfds.core.DatasetBuilder, layout: Layout, name: str, seed: int
+    builder: tfds.core.DatasetBuilder, layout: Layout, name: str, config: Config
 ) -> ImageData:
     """Return a data set of photographs with its own test split and a validation split by seed."""
+    percent = VALIDATION_PERCENTS[config.split_scheme]
     store = read_builder(builder, name, layout)
     train = np.flatnonzero(store.splits == "train")
-    validates = validation_rows(len(train), seed)
+    validates = validation_rows(len(train), config.seed, percent)
     return ImageData(
         name=name,
         version=str(builder.version),
@@ -64,14 +65,14 @@ def standard_data(
         train=store.select(train[~validates]),
         val=store.select(train[validates]),
         test=store.select(np.flatnonzero(store.splits == "test")),
-        split_description="the data set's test split; a tenth of its train split, by the seed, "
-        "validates",
+        split_description=f"the data set's test split; {percent} % of its train split validate, "
+        "chosen by the seed",
         augment=crop_and_flip,
         checksum=store.checksum,
     )
 
 
-def validation_rows(n: int, seed: int) -> np.ndarray:
-    """Return which of n training images validate (n,) bool: ten of the hundred percents."""
-    percents = np.random.default_rng(seed).choice(100, VALIDATION_PERCENT, replace=False)
+def validation_rows(n: int, seed: int, percent: int) -> np.ndarray:
+    """Return which of n training images validate (n,) bool: some of the hundred percents."""
+    percents = np.random.default_rng(seed).choice(100, percent, replace=False)
     return np.isin(np.arange(n) * 100 // n, percents)

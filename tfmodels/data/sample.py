@@ -125,7 +125,7 @@ def load(config: Config) -> ImageData:
         RunError: it can't be stored, or is damaged.
     """
     builder = _builder(SAMPLE, config.data_dir)
-    return standard_data(builder, SAMPLE.layout, "sample", config.seed)
+    return standard_data(builder, SAMPLE.layout, "sample", config)
 
 
 def load_land(config: Config) -> ImageData:
