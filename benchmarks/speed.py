@@ -33,6 +33,7 @@ ROWS = [
     ("instant", "mixed_bfloat16"),
     ("fast", "mixed_bfloat16"),
     ("budget", "mixed_bfloat16"),
+    ("best", "mixed_bfloat16"),
 ]
 IMAGES = 12_800  # after the first ten steps
 
