@@ -32,9 +32,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             calls.append((config, options))
             return Path("run")
 
-        def run_table1(self, config: Config, out: Path, overwrite: bool) -> str:
-            calls.append((config, "table1", out, overwrite))
+        def run_table1(self, config: Config, out: Path, overwrite: bool, seeds: Any) -> str:
+            calls.append((config, "table1", out, overwrite, seeds))
             return "the table"
+
+        def run_seeds(self, config: Config, seeds: Any, out: Path, overwrite: bool) -> list[Path]:
+            calls.append((config, seeds, out, overwrite))
+            return [Path(f"run{seed}") for seed in seeds]
+
+        def seeds_table(self, runs: list[Path]) -> str:
+            return f"table of {len(runs)}"
 
         run_table3 = run_table1
 
@@ -111,8 +118,35 @@ def test_a_table_takes_all_other_settings(
 ) -> None:
     line = ["--table1", "--seed", "3", "--out", str(tmp_path), "--overwrite"]
     assert cli.train_cifar(line) == 0
-    assert asked == [(Config(seed=3), "table1", tmp_path, True)]
+    assert asked == [(Config(seed=3), "table1", tmp_path, True, [3])]
     assert capsys.readouterr().out == "the table\n"
+    assert cli.train_cifar(["--table1", "--seeds", "2", "1", "--out", str(tmp_path)]) == 0
+    assert asked[1:] == [(Config(), "table1", tmp_path, False, [2, 1])]
+
+
+def test_several_seeds_are_runs_of_their_own(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--lr", "0.1", "--seeds", "4", "2", "--out", str(tmp_path)]
+    assert cli.train_cifar(line) == 0
+    assert asked == [(Config(lr=0.1), [4, 2], tmp_path, False)]
+    assert capsys.readouterr().out == "table of 2\nruns: run4, run2\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--seeds 1 2 --seed 3", "--seeds makes a run for each seed: leave --seed out"),
+        ("--seeds 1 2 --name x", "--seeds makes a run for each seed: leave --name out"),
+        ("--seeds 1 2 1", "--seeds are [1, 2, 1]: each must be there once"),
+        ("--seeds 1 -2", "--seed is -2: it must be a whole number from 0"),
+        ("--seeds", "argument --seeds: expected at least one argument"),
+        ("--table1 --recipe fast", "--table1 sets --recipe itself: leave --recipe out"),
+    ],
+)
+def test_seeds_that_cannot_be(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.train_cifar(line.split()) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 import csv
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from tests.conftest import RunScript, change_json
@@ -113,11 +116,34 @@ def test_table1_of_five_complete_runs_from_the_command_line(
     done = run_script("train_cifar.py", "--table1", "--out", five_runs)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("complete already") == 5
-    rows = zip(done.stdout.splitlines()[2:7], study.TABLE1.values(), strict=True)
+    rows = zip(done.stdout.splitlines()[3:8], study.TABLE1.values(), strict=True)
     for row, (changes, metrics) in rows:
         ours = accuracy(five_runs / Config(**changes).run_name())
-        assert [cell.strip() for cell in row.split("|")[2:4]] == [ours, f"{metrics[0]:.2f}"]
+        assert re.split("  +", row)[1:3] == [ours, f"{metrics[0]:.2f}"]
         assert f"| {ours} " in (five_runs / "table1.md").read_text()
+
+
+def test_a_table_of_several_seeds_has_means_spreads_and_intervals(
+    five_runs: Path, complete_run: Callable[[Config], Path]
+) -> None:
+    for seed in (1, 2):
+        for changes, _ in study.TABLE1.values():
+            complete_run(Config(seed=seed, **changes))
+    table = study.run_table1(Config(), five_runs, seeds=(0, 1, 2))
+    name, (changes, metrics) = next(iter(study.TABLE1.items()))
+    runs = [five_runs / Config(seed=seed, **changes).run_name() for seed in (0, 1, 2)]
+    ours = np.array([float(accuracy(run)) for run in runs])
+    mean, row, sd = ours.mean(), table.splitlines()[3], ours.std(ddof=1)
+    low, high = stats.ttest_1samp(ours, metrics[0]).confidence_interval() - np.array(metrics[0])
+    found = [float(number) for number in re.findall(r"-?\d+\.\d+", row.removeprefix(name))]
+    expected = [mean, sd, metrics[0], mean - metrics[0], low, high, 10 / 60]
+    np.testing.assert_allclose(found, expected, atol=0.04)
+    with (five_runs / "table1.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["setting"] == name]
+    assert [(row["seed"], row["run"]) for row in rows] == [
+        (str(seed), run.name) for seed, run in enumerate(runs)
+    ]
+    assert max(map(len, table.splitlines()[:-1])) <= 80
 
 
 def test_table1_refuses_a_run_with_other_settings(five_runs: Path) -> None:
@@ -186,11 +212,11 @@ def test_table3_of_four_complete_runs_fuses_the_pretrained_two(
     assert done.stderr.count("complete already") == 4
     with (four_runs / "table3.csv").open() as file:
         rows = {row["network"]: row for row in csv.DictReader(file)}
-    assert list(rows) == [*study.TABLE3, "late fusion of the pretrained two"]
+    assert list(rows) == [*study.TABLE3, "late fusion of the two"]
     for name in study.TABLE3:
         run = four_runs / rows[name]["run"]
         assert rows[name]["mean class accuracy"] == accuracy(run)
-    fused = rows["late fusion of the pretrained two"]
+    fused = rows["late fusion of the two"]
     members = [four_runs / rows[name]["run"] for name in study.FUSED]
     assert fused["mean class accuracy"] == accuracy(*members)
     assert fused["study's mean class accuracy"] == "97.75"

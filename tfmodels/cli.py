@@ -43,13 +43,13 @@ TABLE1 = Table(
     "--table1",
     "run the five settings of the study's Table 1",
     "run_table1",
-    ("lr", "epochs", "schedule", "name"),
+    ("recipe", "lr", "epochs", "schedule", "name"),
 )
 TABLE3 = Table(
     "--table3",
     "run the four networks of the study's Table 3 and fuse the pretrained two",
     "run_table3",
-    ("model", "weights", "trainable", "image_size", "name"),
+    ("recipe", "model", "weights", "trainable", "image_size", "name"),
 )
 
 
@@ -124,6 +124,13 @@ def fill_training(
         default=argparse.SUPPRESS,
         help="keep the learning rate constant, as --schedule constant",
     )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="make a run for each of these seeds, and show their mean and spread",
+    )
     if table:
         parser.add_argument(table.flag, dest="table", action="store_true", help=table.help)
     _add_run_flags(parser)
@@ -136,11 +143,20 @@ def fill_training(
             settings["data"] = sample
         config = configure(**settings)
         config.check_files()
+        seeds = check_seeds(args, config)
         if table and args.table:
             check_table(args, table)
             check_writable(args.out)
             study = import_quietly("tfmodels.study")
-            print(getattr(study, table.run)(config, args.out, args.overwrite))
+            print(getattr(study, table.run)(config, args.out, args.overwrite, seeds))
+            return
+        if args.seeds:
+            check_writable(args.out)
+            runs = import_quietly("tfmodels.series").run_seeds(
+                config, seeds, args.out, args.overwrite
+            )
+            print(import_quietly("tfmodels.report.tables").seeds_table(runs))
+            print(f"runs: {', '.join(map(str, runs))}")
             return
         path = run_path(args.out, config.run_name() if args.name is None else args.name)
         from tfmodels.runs.continuation import check_settings
@@ -179,6 +195,25 @@ def _add_setting(
         help=": ".join([text, *([", ".join(choices)] if choices else [])])
         + ("" if default is None else f" [{default}]"),
     )
+
+
+def check_seeds(args: argparse.Namespace, config: Config) -> list[int]:
+    """Return the seeds of the runs: those of `--seeds`, or that of the config.
+
+    Raises:
+        UsageError: they are out of range or repeated, or a run can't be named by them.
+    """
+    if args.seeds is None:
+        return [config.seed]
+    for name in ("seed", "name"):
+        if getattr(args, name, None) is not None:
+            raise UsageError(f"`seeds` makes a run for each seed: leave `{name}` out")
+    if len(set(args.seeds)) < len(args.seeds):
+        raise UsageError(f"`seeds` are {args.seeds}: each must be there once")
+    for seed in args.seeds:
+        dataclasses.replace(config, seed=seed)
+    found: list[int] = args.seeds
+    return found
 
 
 def check_table(args: argparse.Namespace, table: Table) -> None:

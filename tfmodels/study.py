@@ -1,24 +1,25 @@
 """The study's tables, with its metrics beside ours."""
 
 import dataclasses
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfmodels.config import SOURCES, Config
-from tfmodels.errors import UsageError
+from tfmodels.config import Config
 from tfmodels.evaluation import METRICS, evaluate
-from tfmodels.experiment import run
 from tfmodels.fusion.combine import fuse
 from tfmodels.fusion.members import load_members
-from tfmodels.models.catalog import build
-from tfmodels.models.weights.loading import load_weights
-from tfmodels.report.tables import csv_table, markdown_table, percent
+from tfmodels.report.tables import (
+    csv_table,
+    difference,
+    markdown_table,
+    mean_and_spread,
+    percent,
+    select_columns,
+)
 from tfmodels.runs.contents import open_run
-from tfmodels.runs.continuation import check_settings
-from tfmodels.runs.directory import has_state, is_complete, run_path
 from tfmodels.safe_files import write_text
+from tfmodels.series import run_all
 
 Row = tuple[dict[str, Any], tuple[float, float, float, float]]
 
@@ -48,105 +49,132 @@ FUSED = ("MobileNet, pretrained", "AlexNet, pretrained")
 FUSION = (97.75, 97.71, 97.78, 97.63)
 
 
-def run_table1(config: Config, out: Path, overwrite: bool = False) -> str:
+def run_table1(
+    config: Config, out: Path, overwrite: bool = False, seeds: Sequence[int] = ()
+) -> str:
     """Run Table 1's settings, skipping complete runs, and write table1.csv and table1.md.
 
-    Runs that stopped early go on. Other settings (seed, data, ...) hold for all.
+    Runs that stopped early go on. Other settings (data, precision, ...) hold for all.
+
+    Args:
+        config: the settings, and the seed where no seeds are given.
+        out: folder of the runs.
+        overwrite: whether to start over, and replace complete runs.
+        seeds: of the runs of each row.
 
     Returns:
-        The table in Markdown: our mean class accuracy beside the study's, in %; the files hold
-        all metrics.
+        The table for the terminal: our mean class accuracy beside the study's, in %. The files
+        hold all metrics: table1.md their means, table1.csv those of each run.
 
     Raises:
         UsageError: a run of the same name has other settings, or isn't a run.
     """
-    runs = _run_all(TABLE1, config, out, overwrite)
-    rows = [
-        _row(name, _judge(runs[name]), study, runs[name]) for name, (_, study) in TABLE1.items()
-    ]
-    return _write_table("setting", rows, out / "table1")
+    cells = _run_rows(TABLE1, config, out, overwrite, seeds or [config.seed])
+    return _write_table("setting", cells, out / "table1")
 
 
-def run_table3(config: Config, out: Path, overwrite: bool = False) -> str:
-    """Run Table 3's networks as `run_table1` does, and fuse the pretrained two.
+def run_table3(
+    config: Config, out: Path, overwrite: bool = False, seeds: Sequence[int] = ()
+) -> str:
+    """Run Table 3's networks as `run_table1` does, and fuse the pretrained two of each seed.
 
     The last row adds the softmax vectors of both; it writes table3.csv and table3.md.
     """
-    runs = _run_all(TABLE3, config, out, overwrite)
-    rows = [
-        _row(name, _judge(runs[name]), study, runs[name]) for name, (_, study) in TABLE3.items()
-    ]
-    members = load_members([runs[name] for name in FUSED])
-    fused, _ = fuse(members, "sum")
-    _, labels, _ = members.splits["test"]
-    metrics = evaluate(labels, fused["test"], members.class_names)
-    rows.append(_row("late fusion of the pretrained two", metrics, FUSION))
-    return _write_table("network", rows, out / "table3")
+    seeds = seeds or [config.seed]
+    cells = _run_rows(TABLE3, config, out, overwrite, seeds)
+    for seed in seeds:
+        pair = [cell.run for cell in cells if cell.row in FUSED and cell.seed == seed]
+        members = load_members([run for run in pair if run])
+        fused, _ = fuse(members, "sum")
+        _, labels, _ = members.splits["test"]
+        metrics = evaluate(labels, fused["test"], members.class_names)
+        cells.append(Cell("late fusion of the two", seed, metrics, FUSION, None))
+    return _write_table("network", cells, out / "table3")
 
 
-def _run_all(
-    table: Mapping[str, Row], config: Config, out: Path, overwrite: bool
-) -> dict[str, Path]:
-    """Run what isn't complete, after a look at all; return the paths of the runs by row."""
-    planned = {name: dataclasses.replace(config, **changes) for name, (changes, _) in table.items()}
-    paths = {name: run_path(out, row.run_name()) for name, row in planned.items()}
-    todo = {
-        name
-        for name in planned
-        if overwrite or has_state(paths[name]) or not is_complete(paths[name])
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What a row of a table has for one seed.
+
+    Attributes:
+        row: its name.
+        seed: of the run.
+        metrics: of the test images.
+        study: the study's four.
+        run: path of the run; None of a fusion, which isn't kept.
+    """
+
+    row: str
+    seed: int
+    metrics: dict[str, Any]
+    study: tuple[float, ...]
+    run: Path | None
+
+    def minutes(self) -> float:
+        """Return how long the training took."""
+        return open_run(self.run).training_seconds() / 60 if self.run else 0.0
+
+
+def _run_rows(
+    table: Mapping[str, Row], config: Config, out: Path, overwrite: bool, seeds: Sequence[int]
+) -> list[Cell]:
+    """Run all rows with the first seed, then with the next; return what they reach."""
+    keys = [(row, seed) for seed in seeds for row in table]
+    configs = {
+        f"{row}, seed {seed}": dataclasses.replace(config, seed=seed, **table[row][0])
+        for row, seed in keys
     }
-    for name, row in planned.items():
-        if name in todo:
-            check_settings(paths[name], dataclasses.asdict(row), overwrite)
-        else:
-            _check_same(row, paths[name])
-    for name in todo:
-        _check_weights(planned[name])
-    for name, row in planned.items():
-        if name in todo:
-            print(f"\n{name}", file=sys.stderr)
-            run(row, out=out, name=paths[name].name, overwrite=overwrite)
-        else:
-            print(f"{name}: complete already in {paths[name]}", file=sys.stderr)
-    return paths
-
-
-def _check_weights(config: Config) -> None:
-    """Find out before the first training whether the weights can be loaded and fit."""
-    if config.weights != "none":
-        size = config.image_size
-        model = build(config.model, (size, size, 3), classes=10, image_size=size)
-        load_weights(model, config.model, config.weights)
-
-
-def _check_same(config: Config, path: Path) -> None:
-    found, asked = open_run(path).config["settings"], dataclasses.asdict(config)
-    different = [
-        key for key in asked if key not in SOURCES and found.get(key, asked[key]) != asked[key]
+    paths = run_all(configs, out, overwrite).values()
+    return [
+        Cell(row, seed, judge(path), table[row][1], path)
+        for (row, seed), path in zip(keys, paths, strict=True)
     ]
-    if different:
-        listed = ", ".join(f"`{key}={found[key]}`, not {asked[key]}" for key in different)
-        raise UsageError(f"{path} was made with {listed}: name another folder with `out`")
 
 
-def _judge(path: Path) -> dict[str, Any]:
+def judge(path: Path) -> dict[str, Any]:
     """Return the test metrics of a run, from its predictions."""
     run = open_run(path)
     test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
     return evaluate(test.labels, test.probabilities, class_names)
 
 
-def _row(
-    name: str, metrics: dict[str, Any], study: tuple[float, ...], path: Path | None = None
-) -> list[str]:
-    ours = [percent(metrics[key]) for key in METRICS]
-    return [name, *ours, *(f"{metric:.2f}" for metric in study), path.name if path else ""]
+def _write_table(first: str, cells: Sequence[Cell], path: Path) -> str:
+    theirs = [f"study's {name}" for name in METRICS.values()]
+    each = [
+        [
+            *(cell.row, cell.seed, *(percent(cell.metrics[key]) for key in METRICS)),
+            *(f"{metric:.2f}" for metric in cell.study),
+            *(f"{cell.minutes():.1f}", cell.run.name if cell.run else ""),
+        ]
+        for cell in cells
+    ]
+    header = [first, "seed", *METRICS.values(), *theirs, "minutes", "run"]
+    write_text(path.with_suffix(".csv"), csv_table(header, each))
 
-
-def _write_table(first: str, rows: list[list[str]], path: Path) -> str:
-    header = [first, *METRICS.values(), *(f"study's {name}" for name in METRICS.values()), "run"]
+    rows = [
+        _mean_row([cell for cell in cells if cell.row == row])
+        for row in dict.fromkeys(cell.row for cell in cells)
+    ]
+    header = [first, "n", *METRICS.values(), *theirs, "difference", "minutes"]
     write_text(path.with_suffix(".md"), markdown_table(header, rows) + "\n")
-    write_text(path.with_suffix(".csv"), csv_table(header, rows))
-    narrow = [[row[0], row[1], row[1 + len(METRICS)]] for row in rows]
-    table = markdown_table([first, "mean class accuracy", "the study's"], narrow)
+    columns = {
+        first: "",
+        "mean class accuracy": "mean class\naccuracy",
+        "study's mean class accuracy": "study",
+        "difference": "difference",
+        "minutes": "min",
+    }
+    table = select_columns(columns, header, rows)
     return f"{table}\nall metrics: {path}.md, {path}.csv"
+
+
+def _mean_row(cells: Sequence[Cell]) -> list[str]:
+    """Return the means over the seeds of a row."""
+    study = cells[0].study
+    ours = [[100 * cell.metrics[key] for cell in cells] for key in METRICS]
+    return [
+        *(cells[0].row, str(len(cells)), *map(mean_and_spread, ours)),
+        *(f"{metric:.2f}" for metric in study),
+        difference(ours[0], study[0]),
+        f"{sum(cell.minutes() for cell in cells) / len(cells):.1f}",
+    ]

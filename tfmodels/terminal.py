@@ -17,7 +17,7 @@ from typing import NoReturn
 from tfmodels.config import Config, flag
 from tfmodels.errors import Interrupted, RunError, UsageError
 
-RUN_FLAGS = ("out", "name", "overwrite", "method", "calibrate", "all_methods")
+RUN_FLAGS = ("out", "name", "overwrite", "seeds", "method", "calibrate", "all_methods")
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,5 +1,6 @@
 """What a run directory holds, read with its claims checked."""
 
+import csv
 import dataclasses
 import math
 import os
@@ -190,6 +191,23 @@ class Run:
         if self.checksums is None:
             return self.path / name
         return check_file(self.path, self.checksums, name)
+
+    def training_seconds(self) -> float:
+        """Return how long the epochs of all stages took, with their validation.
+
+        Raises:
+            RunError: a history is damaged.
+        """
+        seconds = 0.0
+        for name in ("head/history.csv", "history.csv"):
+            if self.has(name):
+                path = self.file(name)
+                try:
+                    with path.open() as file:
+                        seconds += sum(float(row["seconds"]) for row in csv.DictReader(file))
+                except (ValueError, KeyError, TypeError, csv.Error) as error:
+                    raise RunError(f"{path} is damaged ({error}): train again") from error
+        return seconds
 
     def predictions(self) -> "dict[str, Predictions]":
         """Return the predictions by split.
