@@ -19,7 +19,7 @@ from matplotlib.ticker import NullFormatter
 
 from tfmodels.recipes import RECIPES, configure
 from tfmodels.report.plots import save
-from tfmodels.report.tables import markdown_table
+from tfmodels.report.tables import markdown_table, scientific
 
 # What isn't ours: name, test accuracy in percent, training FLOP, seconds, on what. See
 # https://github.com/KellerJordan/cifar10-airbench and arXiv:2404.00498.
@@ -70,11 +70,11 @@ def table(runs: dict[str, list[dict[str, Any]]]) -> str:
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(found) > 1 else ""
         flop = statistics.mean(run["flop"] for run in found)
         on = f"{found[0]['cores']} cores"
-        numbers = [f"{statistics.mean(accuracies):.2f}{spread}", str(len(found)), f"{flop:.2g}"]
+        numbers = [f"{statistics.mean(accuracies):.2f}{spread}", str(len(found)), scientific(flop)]
         rows.append((flop, [f"`{recipe}`", *numbers, f"{statistics.median(seconds):.0f}", on]))
     for name, accuracy, flop, time, on in OTHERS:
         took = "" if time is None else f"{time}"
-        rows.append((flop, [name, f"{accuracy:.2f}", "", f"{flop:.2g}", took, on]))
+        rows.append((flop, [name, f"{accuracy:.2f}", "", scientific(flop), took, on]))
     header = ["", "accuracy, %", "n", "training FLOP", "training seconds", "on"]
     return markdown_table(header, [row for _, row in sorted(rows)])
 

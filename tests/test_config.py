@@ -9,6 +9,7 @@ from tfmodels.config import LONGEST_NAME, Config, flag, kind
 from tfmodels.data.catalog import DATASETS
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import NETWORKS
+from tfmodels.recipes import configure
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,11 @@ def test_run_names_differ_wherever_results_may() -> None:
     assert Config(data_dir="/data").run_name() == Config().run_name()
     limited = Config(schedule="constant", limit=100)
     assert limited.run_name() == "cifar10_vgg_limit100_scheduleconstant_seed0"
+    recipe = configure("instant", epochs=2, augment=False)
+    assert recipe.run_name() == "cifar10_instant_no-augment_epochs2_seed0"
+    other = configure("instant", model="vgg", data="sample")
+    assert other.run_name() == "sample_instant_vgg_seed0"
+    assert configure("instant").run_name(model="mine") == "cifar10_instant_mine_seed0"
     assert Config().run_name(data="mine", model="my net/1") == "mine_my-net-1_seed0"
 
 

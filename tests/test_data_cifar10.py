@@ -107,4 +107,6 @@ def test_a_final_run_trains_on_nearly_all_of_the_real_training_images() -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (49500, 500, 10000)
     assert np.bincount(data.val.labels).min() > 30
     assert len({*data.train.ids, *data.val.ids, *data.test.ids}) == 60000
-    assert data.split_description.endswith("; 1 % of its train split validate, chosen by the seed")
+    assert data.split_description.endswith(
+        "; a hundredth of its train split, by the seed, validates"
+    )

@@ -313,7 +313,7 @@ def test_a_run_is_extended_by_more_epochs_and_by_nothing_else(
     before = (run / "manifest.json").read_bytes()
     otherwise = "choose another --name, or add --overwrite to start over"
     for arguments, fault in (
-        (("--epochs", 1), f"{run} exists"),
+        (("--epochs", 1), f"{run} is complete"),
         (("--epochs", 2, "--lr", 0.1, "--augment"), "made with --augment False, not True; --lr 0."),
         (("--epochs", 2, "--schedule", "cosine"), "made with --schedule step, not cosine"),
         (("--epochs", 1, "--limit", 50), "made with --limit None, not 50"),

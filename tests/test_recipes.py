@@ -24,6 +24,10 @@ def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.Monkey
         configure("slow")
     with pytest.raises(UsageError, match="no setting 'epoch': did you mean `epochs`"):
         configure(epoch=3)
+    with pytest.raises(UsageError, match="no setting 'split': did you mean `split_scheme`"):
+        configure(split="final")
+    with pytest.raises(UsageError, match=r"no setting 'x': help\(tfmodels.Config\) has all"):
+        configure(x=1)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -73,6 +73,9 @@ def test_it_shows_the_metrics_of_the_run(run: Path) -> None:
     test = read_json(run / "metrics.json", dict[str, Metrics])["test"]
     assert f"{100 * test['mean_class_accuracy']:.2f}" in page.text
     assert "; ".join(test["most_confused"]) in page.text
+    val = read_json(run / "metrics.json", dict[str, Metrics])["val"]
+    text = (run / "report.html").read_text()
+    assert f"<td>{100 * val['mean_class_accuracy']:.2f}</td><td></td><td>0.2</td>" in text
     assert "python train_eurosat.py --model mobilenetv2" in page.text
     assert "Split: random, seed 0" in page.text
     cells = re.findall(r"<td style=\"--share: [0-9.]+\">(\d+)", (run / "report.html").read_text())
@@ -124,6 +127,7 @@ def test_fusions_side_by_side_show_each_member_once(make_run: MakeRun, tmp_path:
     ab, bc = (f"oracle of {name} (correct where any member is)" for name in ("ab", "bc"))
     assert [row[1] for row in rows] == ["b", "a", "ab", ab, "c", "bc", bc]
     assert "–" in rows[0][5]  # with its interval, which b alone doesn't have
+    assert rows[0][-2] == "0.2"  # and the minutes, which its fusions don't know
 
 
 def test_names_cannot_break_the_page(make_run: MakeRun, tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_summary_of_a_run(make_run: Callable[..., Path]) -> None:
     predicted[:10], predicted[50:55] = 2, 0
     probabilities = np.eye(3, dtype=np.float32)[predicted]
     change_arrays(run / "predictions.npz", test_labels=labels, test_probabilities=probabilities)
+    with np.load(run / "predictions.npz") as saved:
+        right = saved["val_labels"] == saved["val_probabilities"].argmax(axis=1)
+        recalls = np.array([right[saved["val_labels"] == label].mean() for label in range(3)])
     write_json(run / "metrics.json", {"test": {"accuracy": 2.0}})  # isn't looked at
     write_manifest(run)
     assert summary(run).splitlines() == [
@@ -74,6 +77,7 @@ def test_summary_of_a_run(make_run: Callable[..., Path]) -> None:
         "precision: 90.74 %",
         "recall: 90.00 %",
         "accuracy: 90.00 %",
+        f"mean class accuracy on validation, to choose by: {100 * recalls.mean():.2f} %",
     ]
 
 

@@ -79,7 +79,7 @@ def test_an_interrupted_training_goes_on_with_the_same_settings(path: Path) -> N
 
 
 def test_a_complete_run_is_left_alone(complete: Path) -> None:
-    with pytest.raises(UsageError, match=f"run exists: {OTHERWISE}"):
+    with pytest.raises(UsageError, match=f"run is complete: {OTHERWISE}"):
         check_settings(complete, SETTINGS, overwrite=False)
     check_settings(complete, SETTINGS, overwrite=True)
     check_settings(complete, SETTINGS | {"lr": 7.0}, overwrite=True)

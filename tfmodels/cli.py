@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfmodels import __version__
-from tfmodels.config import Config, flag, kind
+from tfmodels.config import SOURCES, Config, flag, kind
 from tfmodels.errors import UsageError
 from tfmodels.fusion.methods import METHODS
 from tfmodels.recipes import RECIPES, configure
@@ -114,9 +114,10 @@ def fill_training(
     sample: str = "sample",
 ) -> None:
     """Train a network, judge it on the test split, and leave a run directory."""
+    schedule = parser.add_mutually_exclusive_group()
     for field in dataclasses.fields(Config):
-        _add_setting(parser, field, data)
-    parser.add_argument(
+        _add_setting(schedule if field.name == "schedule" else parser, field, data)
+    schedule.add_argument(
         "--no-step-decay",
         dest="schedule",
         action="store_const",
@@ -171,12 +172,13 @@ def fill_training(
 
 
 def _add_setting(
-    parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]", data: str
+    parser: "argparse._ActionsContainer", field: "dataclasses.Field[Any]", data: str
 ) -> None:
     text, choices = field.metadata["help"], field.metadata["choices"]
     if field.name == "recipe":
         choices = tuple(RECIPES)
     default = data if field.name == "data" else field.default
+    path = "PATH" if field.name in SOURCES else "NAME|PATH"
     if kind(field) is bool:
         parser.add_argument(
             flag(field.name),
@@ -191,7 +193,7 @@ def _add_setting(
         dest=field.name,
         type=kind(field),
         default=argparse.SUPPRESS,
-        metavar="NAME" if choices else {int: "N", float: "X", str: "PATH"}[kind(field)],
+        metavar="NAME" if choices else {int: "N", float: "X", str: path}[kind(field)],
         help=": ".join([text, *([", ".join(choices)] if choices else [])])
         + ("" if default is None else f" [{default}]"),
     )

@@ -57,8 +57,9 @@ class Config:
     archive: str | None = _setting(None, "a EuroSAT.zip, where EuroSAT isn't prepared")
     split_scheme: str = _setting(
         None,
-        "split scheme: one of the data set's, such as random, spatial or group:SEPARATOR, or a "
-        "folder of three lists of names [the data set's first scheme]",
+        "split scheme of the data set: standard or final of cifar10, random, spatial or google of "
+        "eurosat, random or group:SEPARATOR of a folder, or a folder of three lists of names [the "
+        "first of the data set's]",
         flag="--split",
     )
     limit: int | None = _setting(
@@ -243,14 +244,20 @@ class Config:
             )
 
     def run_name(self, data: str = "", model: str = "") -> str:
-        """Return the default name of the run directory: the settings that make its result.
+        """Return the default name of the run directory: recipe, and what differs from it.
 
         Args:
             data: name of data that aren't the config's own.
             model: name of a network that isn't the config's own.
         """
+        from tfmodels.recipes import RECIPES  # which are made of settings
+
+        base = Config(data=self.data, **RECIPES.get(self.recipe, dict)())
         parts = [data or (Path(self.data).resolve().name if _is_folder(self.data) else self.data)]
-        parts.append(model or self.model)
+        if self.recipe != base.recipe:
+            parts.append(self.recipe)
+        if model or self.recipe == base.recipe or self.model != base.model:
+            parts.append(model or self.model)
         if self.weights != "none":
             parts.append(Path(self.weights).name)
         if self.trainable != "all":
@@ -262,10 +269,11 @@ class Config:
             parts.append(self.split_scheme if self._split_is_named() else f"lists-{lists}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in _NOT_IN_OPTIONS or value == field.default:
+            if field.name in _NOT_IN_OPTIONS or value == getattr(base, field.name):
                 continue
             option = field.name.replace("_", "-")
-            parts.append(option if value is True else f"{option}{value}")
+            named = {True: option, False: f"no-{option}"} if isinstance(value, bool) else {}
+            parts.append(named.get(value, f"{option}{value}"))
         name = re.sub(r"[^\w.+-]+", "-", "_".join(parts))
         return _short(name, f"_seed{self.seed}")
 

@@ -13,7 +13,7 @@ from tfmodels.config import Config
 from tfmodels.data.images import ImageData
 from tfmodels.models.flop import forward_flop, training_flop
 from tfmodels.models.parts import structure_checksum, weights_checksum
-from tfmodels.report.tables import wrap
+from tfmodels.report.tables import scientific, wrap
 from tfmodels.runs import environment
 from tfmodels.safe_files import checksum
 
@@ -63,10 +63,11 @@ def announce(description: dict[str, Any], model: keras.Model, data: ImageData, p
         "split": data.split_description,
         "network": f"{settings['model']}, "
         f"{description['model']['parameters']:,} parameters, {start}",
-        "compute": f"{description['model']['flop']:.2g} FLOP an image, {flop:.2g} to train"
+        "compute": f"{scientific(description['model']['flop'])} FLOP an image, "
+        f"{scientific(flop)} to train"
         if flop
         else "unknown, as the network has layers of its own, or takes images of any size",
-        "device": f"{', '.join(hardware['devices'])} with {hardware['cores']} cores, "
+        "device": f"{', '.join(hardware['devices'])}, cores: {hardware['cores']}; "
         f"{settings['precision']}, Keras on {description['backend']}",
     }
     for name, value in [*lines.items(), *(("note", note) for note in data.notes)]:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from tfmodels.config import Config
+from tfmodels.config import Config, flag
 from tfmodels.errors import UsageError
 
 
@@ -95,9 +95,10 @@ def configure(recipe: str = "study", **settings: Any) -> Config:
     names = [field.name for field in dataclasses.fields(Config)]
     for name in settings:
         if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f": did you mean `{close[0]}`?" if close else ""
-            raise UsageError(f"there is no setting {name!r}{hint}")
+            of_flag = [field for field in names if flag(field) == "--" + name]
+            close = of_flag or difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean `{close[0]}`?" if close else "help(tfmodels.Config) has all"
+            raise UsageError(f"there is no setting {name!r}: {hint}")
     if recipe not in RECIPES:
         raise UsageError(f"`recipe` is {recipe!r}: it must be one of {', '.join(RECIPES)}")
     return Config(**(RECIPES[recipe]() | settings), recipe=recipe)

@@ -25,7 +25,7 @@ LAYOUT = Layout(
     ),
     {"train": 50_000, "test": 10_000},
 )
-VALIDATION_PERCENTS = {"standard": 10, "final": 1}  # of the training images, by split scheme
+VALIDATION = {"standard": (10, "a tenth"), "final": (1, "a hundredth")}  # percents, in words
 
 
 def load(config: Config) -> ImageData:
@@ -53,7 +53,7 @@ def standard_data(
     builder: tfds.core.DatasetBuilder, layout: Layout, name: str, config: Config
 ) -> ImageData:
     """Return a data set of photographs with its own test split and a validation split by seed."""
-    percent = VALIDATION_PERCENTS[config.split_scheme]
+    percent, share = VALIDATION[config.split_scheme]
     store = read_builder(builder, name, layout)
     train = np.flatnonzero(store.splits == "train")
     validates = validation_rows(len(train), config.seed, percent)
@@ -65,8 +65,8 @@ def standard_data(
         train=store.select(train[~validates]),
         val=store.select(train[validates]),
         test=store.select(np.flatnonzero(store.splits == "test")),
-        split_description=f"the data set's test split; {percent} % of its train split validate, "
-        "chosen by the seed",
+        split_description=f"the data set's test split; {share} of its train split, by the seed, "
+        "validates",
         augment=crop_and_flip,
         checksum=store.checksum,
     )

@@ -93,9 +93,9 @@ def load_members(runs: Sequence[Path]) -> Members:
         UsageError: fewer than two, one twice or incomplete, or they don't fit together.
         RunError: a file is missing or damaged.
     """
+    opened = [open_run(run) for run in runs]
     if len(runs) < 2:
         raise UsageError(f"{runs[0]} alone can't be fused: name two runs or more")
-    opened = [open_run(run) for run in runs]
     short = [run.name for run in opened]
     names = tuple(
         name if short.count(name) == 1 and name not in ROWS else str(run.resolve())

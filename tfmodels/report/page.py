@@ -18,7 +18,7 @@ from matplotlib.image import imsave
 
 from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
 from tfmodels.report import plots
-from tfmodels.report.tables import learned_in_words, percent
+from tfmodels.report.tables import learned_in_words, percent, scientific
 from tfmodels.runs.contents import PREDICTIONS, FusionComparison, Run
 from tfmodels.runs.manifest import update_manifest
 from tfmodels.runs.predictions import Predictions
@@ -33,7 +33,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"percent": percent, "in_words": learned_in_words}
+_TEMPLATES.filters |= {"percent": percent, "in_words": learned_in_words, "short": scientific}
 
 
 def write_report(runs: Sequence[Run], path: Path) -> None:
@@ -49,8 +49,9 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     described = [_describe(run) for run in _distinct(runs)]
     rows: dict[str, dict[str, Any]] = {}
     for row in (row for run in described for row in run["rows"]):
-        if row["key"] not in rows or rows[row["key"]]["interval"] is None:
-            rows[row["key"]] = row  # a member that is named as well has its interval in a fusion
+        # A member that is named as well has its interval in a fusion, and its cost itself.
+        known = {name: value for name, value in row.items() if value is not None}
+        rows[row["key"]] = rows.get(row["key"], row) | known
     _add_aliases(rows)
     page = _TEMPLATES.get_template("page.html").render(
         title=" and ".join(run["name"] for run in described[:3]),
@@ -104,15 +105,20 @@ def _describe(run: Run) -> dict[str, Any]:
 
 
 def _describe_results(run: Run) -> dict[str, Any]:
-    test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
+    splits, class_names = run.predictions(), run.config["dataset"]["class_names"]
+    test = splits["test"]
     metrics = evaluate(test.labels, test.probabilities, class_names)
+    validation = None
+    if "val" in splits:
+        val = evaluate(splits["val"].labels, splits["val"].probabilities, class_names)
+        validation = val["mean_class_accuracy"]
     fusion = run.comparison() if "members" in run.config else None
     return {
         "test": metrics,
         "class_names": class_names,
         "matrix": _matrix(metrics["confusion_matrix"], class_names),
         "fusion": fusion,
-        "rows": _rows(run, metrics, fusion),
+        "rows": _rows(run, metrics, validation, fusion),
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": _mistakes(run, test, class_names),
     }
@@ -125,21 +131,27 @@ def _command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", *arguments])
 
 
-def _rows(run: Run, test: dict[str, Any], fusion: FusionComparison | None) -> list[dict[str, Any]]:
+def _rows(
+    run: Run, test: dict[str, Any], validation: float | None, fusion: FusionComparison | None
+) -> list[dict[str, Any]]:
     """Return what is compared: the run, or the members, the fusion and the oracle."""
     name, digest = run.name, _key(run)
+    row: dict[str, Any] = dict.fromkeys(("interval", "oracle_of", "validation", "flop", "minutes"))
     if fusion is None:
-        return [{"key": digest, "name": name, "test": test, "interval": None, "oracle_of": None}]
+        cost = {"flop": run.config.get("training_flop"), "minutes": run.training_seconds() / 60}
+        return [row | {"key": digest, "name": name, "test": test, "validation": validation} | cost]
     keys = {member["name"]: (member["sha256"], member["name"]) for member in run.config["members"]}
     oracle = f"oracle of {name} (correct where any member is)"
     keys |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
     return [
-        {
+        row
+        | {
             "key": keys[entry][0],
             "name": keys[entry][1],
             "test": test if entry == "fusion" else metrics,
             "interval": fusion["intervals"][entry],
             "oracle_of": digest if entry == "oracle" else None,
+            "validation": validation if entry == "fusion" else None,
         }
         for entry, metrics in fusion["metrics"].items()
     ]

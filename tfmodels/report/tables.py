@@ -81,11 +81,21 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
+def scientific(number: float) -> str:
+    """Return a large number in short, such as 1.5e12."""
+    mantissa, exponent = f"{number:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
 def summary(path: Path) -> str:
     """Return the test results of a run: per class, most confused pairs, split, and its metrics."""
     run = open_run(path)
-    dataset, predictions = run.config["dataset"], run.predictions()["test"]
-    test = evaluate(predictions.labels, predictions.probabilities, dataset["class_names"])
+    dataset = run.config["dataset"]
+    metrics = {
+        split: evaluate(found.labels, found.probabilities, dataset["class_names"])
+        for split, found in run.predictions().items()
+    }
+    test, validation = metrics["test"], metrics.get("val")
     per_class = text_table(
         ["class", "precision", "recall", "F1", "images"],
         [
@@ -93,8 +103,13 @@ def summary(path: Path) -> str:
             for name, row in test["per_class"].items()
         ],
     )
-    metrics = METRICS | {"accuracy": "accuracy"}
-    lines = [f"{name}: {percent(test[key])} %" for key, name in metrics.items()]
+    lines = [
+        f"{name}: {percent(test[key])} %"
+        for key, name in (METRICS | {"accuracy": "accuracy"}).items()
+    ]
+    if validation:
+        mean = percent(validation["mean_class_accuracy"])
+        lines.append(f"mean class accuracy on validation, to choose by: {mean} %")
     return "\n".join(
         [
             per_class,

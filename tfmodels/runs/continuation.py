@@ -123,7 +123,7 @@ def _refuse(previous: Run, settings: dict[str, Any], changed: list[str]) -> None
                 f"{otherwise}"
             )
     elif previous.checksums is not None:
-        raise UsageError(f"{previous.path} exists: {otherwise}")
+        raise UsageError(f"{previous.path} is complete: {otherwise}")
 
 
 def _extension_fault(before: Any, settings: dict[str, Any]) -> str:

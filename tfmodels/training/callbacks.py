@@ -145,6 +145,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.state, self.request, self.config = state, request, config
         self.directory, self.folder = directory, folder
         self.cost = 0.0  # seconds that the last saving took
+        self.stopping = False
         self.best: list[np.ndarray] = []
         # Its hooks are the public way to swap weights and averages. It may not do so by itself: in
         # the last epoch it loses the weights from which a training could go on.
@@ -164,7 +165,12 @@ class Checkpoint(keras.callbacks.Callback):
         self.saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock, and note the learning rate, which some schedules change every step."""
+        """Start the clock, and note the learning rate, which some schedules change every step.
+
+        If the user wanted to stop in the epoch before, stop here: its line was written meanwhile.
+        """
+        if self.stopping:
+            self.request.stop(f"after epoch {self.state.epoch}")
         if not self.state.step:
             self.state.lr = float(f"{_learning_rate(self.model):.7g}")
         self.started = time.monotonic() - self.state.seconds
@@ -205,10 +211,11 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = finished
         last = finished or self.params["epochs"] == state.epoch  # of this call of fit
         due = self.cost < LONG_SAVING or time.monotonic() - self.saved > 50 * self.cost
-        if last or due or self.request.signal:
+        saved = last or due or self.request.signal is not None
+        if saved:
             self._save()
         self._keep_history()
-        self.request.stop(f"after epoch {state.epoch}")
+        self.stopping = saved and self.request.signal is not None
 
     def finish(self, best_only: bool) -> None:
         """Set the weights of the saved state, or of the best epoch, and keep the networks."""
@@ -304,7 +311,9 @@ def clock(seconds: float) -> str:
 
 
 def format_rate(number: float) -> str:
-    """Return a learning rate in at most seven characters, such as 1e-3 or 2.5e-4."""
+    """Return a learning rate in at most seven characters, such as 0.183 or 2.5e-4."""
+    if 0.001 <= number < 1000:
+        return f"{number:.3g}"
     mantissa, exponent = f"{number:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 
