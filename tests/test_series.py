@@ -8,7 +8,8 @@ from tfmodels.config import Config
 from tfmodels.data.catalog import DATASETS
 from tfmodels.errors import RunError
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.report.tables import seeds_table, summary
+from tfmodels.report.seeds import seeds_table
+from tfmodels.report.tables import summary
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.manifest import write_manifest
 from tfmodels.series import run_seeds

@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("train", fill_training),
         ("fuse", fill_fusing),
         ("report", fill_report),
+        ("results", fill_results),
         ("verify", fill_verifying),
     ):
         (text,) = (fill.__doc__ or "").splitlines()[:1]
@@ -148,7 +149,7 @@ def fill_training(
         if table and args.table:
             check_table(args, table)
             check_writable(args.out)
-            study = import_quietly("tfmodels.study")
+            study = import_quietly("tfmodels.study.tables")
             print(getattr(study, table.run)(config, args.out, args.overwrite, seeds))
             return
         if args.seeds:
@@ -156,7 +157,7 @@ def fill_training(
             runs = import_quietly("tfmodels.series").run_seeds(
                 config, seeds, args.out, args.overwrite
             )
-            print(import_quietly("tfmodels.report.tables").seeds_table(runs))
+            print(import_quietly("tfmodels.report.seeds").seeds_table(runs))
             print(f"runs: {', '.join(map(str, runs))}")
             return
         path = run_path(args.out, config.run_name() if args.name is None else args.name)
@@ -313,6 +314,22 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
 
         write_report(runs, path)
         print(f"report: {path}")
+
+    parser.set_defaults(command=command, parser=parser)
+
+
+def fill_results(parser: argparse.ArgumentParser) -> None:
+    """Print tables in Markdown of runs, with mean and spread of those that differ in their seed."""
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="PATH", help="run directories, or folders of them"
+    )
+    _add_debug(parser)
+
+    def command(args: argparse.Namespace) -> None:
+        """Print the tables."""
+        from tfmodels.report.seeds import results
+
+        print(results(args.runs))
 
     parser.set_defaults(command=command, parser=parser)
 

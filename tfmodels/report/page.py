@@ -99,7 +99,7 @@ def _describe(run: Run) -> dict[str, Any]:
         "fusion": None,
         "rows": [],
         "curves": plots.svg(plots.loss_curve, run.file("history.csv")) if trained and begun else "",
-        "command": _command(config["command"]),
+        "command": command_line(config["command"]),
         **(_describe_results(run) if run.has(PREDICTIONS) else {}),
     }
 
@@ -124,7 +124,7 @@ def _describe_results(run: Run) -> dict[str, Any]:
     }
 
 
-def _command(arguments: Sequence[str]) -> str:
+def command_line(arguments: Sequence[str]) -> str:
     """Return a command line that can be repeated: of a script, or of the installed command."""
     if Path(arguments[0]).name == "tfmodels":
         return shlex.join(["tfmodels", *arguments[1:]])

@@ -5,14 +5,12 @@ Tables for the terminal fit 80 columns.
 
 import csv
 import io
-import statistics
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from tabulate import tabulate
 
 from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
@@ -120,44 +118,6 @@ def summary(path: Path) -> str:
             *lines,
         ]
     )
-
-
-def seeds_table(paths: Sequence[Path]) -> str:
-    """Return the test metrics of runs that differ in their seed, and their mean and spread."""
-    rows, columns = [], []
-    for run in map(open_run, paths):
-        test = run.predictions()["test"]
-        metrics = evaluate(test.labels, test.probabilities, run.config["dataset"]["class_names"])
-        values = [100 * metrics[key] for key in METRICS]
-        rows.append(
-            [
-                *(f"seed {run.config['settings']['seed']}", *(f"{value:.2f}" for value in values)),
-                f"{run.training_seconds() / 60:.1f}",
-            ]
-        )
-        columns.append(values)
-    means = map(mean_and_spread, zip(*columns, strict=True))
-    rows.append([f"mean, n = {len(rows)}", *means, ""])
-    return text_table(["", "mean class\naccuracy", *_OTHERS, "minutes"], rows)
-
-
-def mean_and_spread(values: Sequence[float]) -> str:
-    """Return mean and standard deviation over seeds, such as "82.50 ± 0.23"."""
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
-
-
-def difference(values: Sequence[float], other: float) -> str:
-    """Return by how much the mean of values over seeds is above a fixed one, in their unit.
-
-    With more than one, its 95 % interval by Student's t follows: "+2.55 (1.98 to 3.12)".
-    """
-    mean = statistics.mean(values) - other
-    if len(values) < 2:
-        return f"{mean:+.2f}"
-    error = statistics.stdev(values) / len(values) ** 0.5
-    half = stats.t.ppf(0.975, len(values) - 1) * error
-    return f"{mean:+.2f} ({mean - half:.2f} to {mean + half:.2f})"
 
 
 def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:

@@ -9,14 +9,8 @@ from tfmodels.config import Config
 from tfmodels.evaluation import METRICS, evaluate
 from tfmodels.fusion.combine import fuse
 from tfmodels.fusion.members import load_members
-from tfmodels.report.tables import (
-    csv_table,
-    difference,
-    markdown_table,
-    mean_and_spread,
-    percent,
-    select_columns,
-)
+from tfmodels.report.seeds import difference, judge, mean_and_spread
+from tfmodels.report.tables import csv_table, markdown_table, percent, select_columns
 from tfmodels.runs.contents import open_run
 from tfmodels.safe_files import write_text
 from tfmodels.series import run_all
@@ -126,16 +120,9 @@ def _run_rows(
     }
     paths = run_all(configs, out, overwrite).values()
     return [
-        Cell(row, seed, judge(path), table[row][1], path)
+        Cell(row, seed, judge(open_run(path)), table[row][1], path)
         for (row, seed), path in zip(keys, paths, strict=True)
     ]
-
-
-def judge(path: Path) -> dict[str, Any]:
-    """Return the test metrics of a run, from its predictions."""
-    run = open_run(path)
-    test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
-    return evaluate(test.labels, test.probabilities, class_names)
 
 
 def _write_table(first: str, cells: Sequence[Cell], path: Path) -> str:

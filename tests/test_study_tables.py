@@ -12,7 +12,6 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from tests.conftest import RunScript, change_json
 from tests.toys import TOY_DATA, TOY_NETWORK
-from tfmodels import study
 from tfmodels.config import Config
 from tfmodels.data.catalog import DATASETS
 from tfmodels.errors import RunError, UsageError
@@ -24,6 +23,7 @@ from tfmodels.runs.directory import is_complete
 from tfmodels.runs.manifest import write_manifest
 from tfmodels.runs.predictions import align
 from tfmodels.safe_files import write_json
+from tfmodels.study import tables as study
 
 
 @pytest.fixture
