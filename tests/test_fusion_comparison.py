@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import change_arrays
-from tfmodels.fusion.comparison import compare
+from tfmodels.fusion.comparison import compare, diversity
 from tfmodels.fusion.members import Members, load_members
 from tfmodels.fusion.rules import fuse_sum
 from tfmodels.runs.manifest import write_manifest
@@ -51,3 +51,17 @@ def test_the_oracle_is_correct_where_any_member_is(members: Members) -> None:
     assert comparison["metrics"]["oracle"]["accuracy"] == pytest.approx(correct.mean())
     low, high = comparison["intervals"]["oracle"]["mean_class_accuracy"]
     assert low <= comparison["metrics"]["oracle"]["mean_class_accuracy"] <= high
+
+
+def test_diversity_of_members() -> None:
+    labels = np.zeros(8, int)
+    same = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    other = np.array([1, 0, 0, 0, 0, 0, 0, 2])
+    assert diversity(labels, np.stack([same, same])) == {
+        "disagreement": 0.0,
+        "error_correlation": pytest.approx(1.0),
+    }
+    found = diversity(labels, np.stack([same, other, labels]))
+    assert found["disagreement"] == pytest.approx((3 + 2 + 2) / 8 / 3)
+    pair = np.corrcoef(same != 0, other != 0)[0, 1]
+    assert found["error_correlation"] == pytest.approx(pair / 3)  # labels are never wrong

@@ -1,6 +1,8 @@
 """Comparison of fusions with their members on the test images, with statistics."""
 
 import dataclasses
+import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +27,8 @@ def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]
     Returns:
         `metrics` (name -> as of `evaluate`, for each member, each fusion and `oracle`),
         `intervals` (name -> metric -> 95 % bootstrap interval), `rival`, and `differences`
-        (name of fusion -> the fields of `Comparison`, its `points` and `in_words`).
+        (name of fusion -> the fields of `Comparison`, its `points` and `in_words`), and
+        `diversity` (see there).
     """
     _, labels, probabilities = members.splits["test"]
     compared = {
@@ -67,7 +70,37 @@ def compare(members: Members, fused: Mapping[str, np.ndarray]) -> dict[str, Any]
         "intervals": intervals,
         "rival": rival,
         "differences": differences,
+        "diversity": diversity(labels, probabilities.argmax(axis=2)),
     }
+
+
+def diversity(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return how much members differ, on average over all pairs.
+
+    Fusing pays where members are good and differ (Kuncheva & Whitaker 2003, Machine Learning 51).
+
+    Args:
+        labels: true classes (n,).
+        predicted: classes by each member (n_models, n).
+
+    Returns:
+        `disagreement`, the fraction of images that two members take for different classes, and
+        `error_correlation`, Pearson's correlation of their being wrong: 1 if they are wrong on
+        the same images, 0 if independently, or if one is never wrong.
+    """
+    pairs = list(itertools.combinations(predicted, 2))
+    disagreement = [float(np.mean(one != other)) for one, other in pairs]
+    correlation = [_correlation(one != labels, other != labels) for one, other in pairs]
+    return {
+        "disagreement": statistics.mean(disagreement),
+        "error_correlation": statistics.mean(correlation),
+    }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def _oracle(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from matplotlib.image import imsave
 
 from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
 from tfmodels.report import plots
-from tfmodels.report.tables import learned_in_words, percent, scientific
+from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
 from tfmodels.runs.contents import PREDICTIONS, FusionComparison, Run
 from tfmodels.runs.manifest import update_manifest
 from tfmodels.runs.predictions import Predictions
@@ -33,7 +33,12 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"percent": percent, "in_words": learned_in_words, "short": scientific}
+_TEMPLATES.filters |= {
+    "percent": percent,
+    "short": scientific,
+    "in_words": learned_in_words,
+    "diversity": diversity_in_words,
+}
 
 
 def write_report(runs: Sequence[Run], path: Path) -> None:

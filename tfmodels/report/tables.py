@@ -137,6 +137,7 @@ def fusion_summary(comparison: dict[str, Any], learned: dict[str, Any]) -> str:
             select_columns(FUSION_COLUMNS, ["", *METRIC_COLUMNS], rows),
             "",
             *confused,
+            wrap(diversity_in_words(comparison["diversity"])),
             *([wrap(f"Learned on validation: {learned_in_words(learned)}")] if learned else []),
             "",
             f"Mean class accuracy of the fusion against {runs[rival]} (the best on validation):",
@@ -195,6 +196,14 @@ def select_columns(
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return short names for runs in tables: run 1, run 2, ... by their own names."""
     return {name: f"run {number}" for number, name in enumerate(names, 1)}
+
+
+def diversity_in_words(diversity: Mapping[str, float]) -> str:
+    """Return how much the members of a fusion differ."""
+    return (
+        f"Two members disagree on {percent(diversity['disagreement'])} % of the images; "
+        f"correlation of their errors: {diversity['error_correlation']:.2f}"
+    )
 
 
 def learned_in_words(learned: dict[str, Any]) -> str:

@@ -148,6 +148,13 @@ class Difference(TypedDict):
     in_words: str
 
 
+class Diversity(TypedDict):
+    """How much members of a fusion differ, as of `fusion.comparison.diversity`."""
+
+    disagreement: float
+    error_correlation: float
+
+
 class FusionComparison(TypedDict):
     """Content of fusion.json, as of `fusion.comparison.compare`."""
 
@@ -155,6 +162,7 @@ class FusionComparison(TypedDict):
     intervals: dict[str, Intervals]
     rival: str
     differences: dict[str, Difference]
+    diversity: NotRequired[Diversity]  # of fusions since version 0.2
 
 
 @dataclasses.dataclass(frozen=True)
