@@ -43,7 +43,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def seeds_table(self, runs: list[Path]) -> str:
             return f"table of {len(runs)}"
 
-        run_table3 = run_table1
+        def run_table3(self, *arguments: Any, files: dict[str, str]) -> str:
+            calls.append(files)
+            return "the table"
 
         def summary(self, run: Path) -> str:
             return f"summary of {run}"
@@ -122,6 +124,21 @@ def test_a_table_takes_all_other_settings(
     assert capsys.readouterr().out == "the table\n"
     assert cli.train_cifar(["--table1", "--seeds", "2", "1", "--out", str(tmp_path)]) == 0
     assert asked[1:] == [(Config(), "table1", tmp_path, False, [2, 1])]
+
+
+def test_the_weights_of_table3_can_be_files(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "conv.npz", ["--out", str(tmp_path)]
+    file.write_text("")
+    assert cli.train_eurosat(["--table3", "--weights-alexnet", str(file), *out]) == 0
+    assert asked == [{"alexnet": str(file)}]
+    assert cli.train_eurosat(["--weights-alexnet", str(file), *out]) == 2
+    assert cli.train_eurosat(["--table3", "--weights-alexnet", "none.npz", *out]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "train_eurosat.py: --weights-alexnet is of --table3: name --weights instead"
+    assert "--weights is 'none.npz': it must be none, imagenet or a readable file" in lines[1]
+    assert len(asked) == 1
 
 
 def test_several_seeds_are_runs_of_their_own(

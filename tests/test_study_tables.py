@@ -233,3 +233,17 @@ def test_table3_finds_missing_weights_before_it_trains(
     with pytest.raises(RunError, match=r"missing\.npz"):
         study.run_table3(config, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_table3_starts_from_files_where_they_are_named(
+    four_runs: Path, complete_run: Callable[[Config], Path]
+) -> None:
+    file = four_runs / "conv.npz"
+    file.write_text("")
+    changes, _ = study.TABLE3["AlexNet, pretrained"]
+    of_file = complete_run(Config(data="eurosat", **(changes | {"weights": str(file)})))
+    study.run_table3(Config(data="eurosat"), four_runs, files={"alexnet": str(file)})
+    with (four_runs / "table3.csv").open() as table:
+        runs = {row["network"]: row["run"] for row in csv.DictReader(table)}
+    assert runs["AlexNet, pretrained"] == of_file.name
+    assert runs["MobileNet, pretrained"] == "eurosat_mobilenetv2_imagenet_seed0"

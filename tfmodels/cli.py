@@ -29,14 +29,16 @@ if TYPE_CHECKING:  # NumPy takes half the time of `--help`
 class Table:
     """A table of the study, which one flag of its script fills.
 
-    `run` is a function of `study`, named because importing it loads TensorFlow; `sets` are the
-    settings that differ between its rows.
+    `run` is a function of `study.tables`, named because importing it loads TensorFlow; `sets` are
+    the settings that differ between its rows, and `weights` the networks whose ImageNet weights can
+    be files.
     """
 
     flag: str
     help: str
     run: str
     sets: tuple[str, ...]
+    weights: tuple[str, ...] = ()
 
 
 TABLE1 = Table(
@@ -50,6 +52,7 @@ TABLE3 = Table(
     "run the four networks of the study's Table 3 and fuse the pretrained two",
     "run_table3",
     ("recipe", "model", "weights", "trainable", "image_size", "name"),
+    ("mobilenetv2", "alexnet"),
 )
 
 
@@ -135,6 +138,9 @@ def fill_training(
     )
     if table:
         parser.add_argument(table.flag, dest="table", action="store_true", help=table.help)
+        for network in table.weights:
+            text = f"of {table.flag}: file of {network}'s ImageNet weights [download]"
+            parser.add_argument(f"--weights-{network}", metavar="PATH", help=text)
     _add_run_flags(parser)
 
     def command(args: argparse.Namespace) -> None:
@@ -146,11 +152,13 @@ def fill_training(
         config = configure(**settings)
         config.check_files()
         seeds = check_seeds(args, config)
+        files = check_weights(args, table) if table else {}
         if table and args.table:
             check_table(args, table)
             check_writable(args.out)
             study = import_quietly("tfmodels.study.tables")
-            print(getattr(study, table.run)(config, args.out, args.overwrite, seeds))
+            options = {"files": files} if table.weights else {}
+            print(getattr(study, table.run)(config, args.out, args.overwrite, seeds, **options))
             return
         if args.seeds:
             check_writable(args.out)
@@ -217,6 +225,23 @@ def check_seeds(args: argparse.Namespace, config: Config) -> list[int]:
         dataclasses.replace(config, seed=seed)
     found: list[int] = args.seeds
     return found
+
+
+def check_weights(args: argparse.Namespace, table: Table) -> dict[str, str]:
+    """Return the files of ImageNet weights that a table is to start from, by network.
+
+    Raises:
+        UsageError: no table is asked for, or a file can't be read.
+    """
+    files = {}
+    for network in table.weights:
+        file = getattr(args, f"weights_{network}")
+        if file is not None:
+            if not args.table:
+                raise UsageError(f"--weights-{network} is of {table.flag}: name `weights` instead")
+            Config(model=network, weights=file).check_files()
+            files[network] = file
+    return files
 
 
 def check_table(args: argparse.Namespace, table: Table) -> None:

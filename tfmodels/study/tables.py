@@ -68,14 +68,20 @@ def run_table1(
 
 
 def run_table3(
-    config: Config, out: Path, overwrite: bool = False, seeds: Sequence[int] = ()
+    config: Config,
+    out: Path,
+    overwrite: bool = False,
+    seeds: Sequence[int] = (),
+    files: Mapping[str, str] | None = None,
 ) -> str:
     """Run Table 3's networks as `run_table1` does, and fuse the pretrained two of each seed.
 
-    The last row adds the softmax vectors of both; it writes table3.csv and table3.md.
+    The last row adds the softmax vectors of both; it writes table3.csv and table3.md. `files` hold
+    ImageNet weights, by network, in place of a download.
     """
     seeds = seeds or [config.seed]
-    cells = _run_rows(TABLE3, config, out, overwrite, seeds)
+    table = {name: (_with_file(row, files or {}), study) for name, (row, study) in TABLE3.items()}
+    cells = _run_rows(table, config, out, overwrite, seeds)
     for seed in seeds:
         pair = [cell.run for cell in cells if cell.row in FUSED and cell.seed == seed]
         members = load_members([run for run in pair if run])
@@ -84,6 +90,13 @@ def run_table3(
         metrics = evaluate(labels, fused["test"], members.class_names)
         cells.append(Cell("late fusion of the two", seed, metrics, FUSION, None))
     return _write_table("network", cells, out / "table3")
+
+
+def _with_file(changes: dict[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of a row, whose ImageNet weights may be in a file."""
+    if changes["weights"] != "imagenet" or changes["model"] not in files:
+        return changes
+    return changes | {"weights": files[changes["model"]]}
 
 
 @dataclasses.dataclass(frozen=True)
