@@ -288,9 +288,19 @@ def fill_fusing(parser: argparse.ArgumentParser) -> None:
         if args.name is not None:
             run_path(args.out, args.name)
         check_writable(args.out)
-        from tfmodels.fusion.members import find_pretrained, load_members
+        from tfmodels.fusion.members import find_pretrained, group_by_split, load_members
 
-        members = load_members(args.runs or find_pretrained(args.out))
+        runs = args.runs or find_pretrained(args.out)
+        groups = group_by_split(runs)
+        if len(groups) > 1:
+            if args.all_methods or args.name is not None:
+                word = "name" if args.name is not None else "all_methods"
+                raise UsageError(f"runs of several splits are fused one by one: leave `{word}` out")
+            from tfmodels.fusion.splits import fuse_splits
+
+            print(fuse_splits(groups, args.method, args.calibrate, args.out, args.overwrite))
+            return
+        members = load_members(runs)
         from tfmodels.fusion import combine  # SciPy and scikit-learn take seconds
 
         if args.all_methods:

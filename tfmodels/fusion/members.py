@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tfmodels.errors import RunError, UsageError
+from tfmodels.errors import RunError, UsageError, first_names
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models.catalog import NETWORKS
 from tfmodels.runs.contents import Dataset, Run, RunConfig, open_run
-from tfmodels.runs.directory import is_complete
+from tfmodels.runs.directory import is_complete, without_seed
 from tfmodels.runs.predictions import Predictions, align
 from tfmodels.safe_files import checksum
 
@@ -84,6 +84,33 @@ def _pretrained(out: Path) -> Iterator[tuple[str, str, Path]]:
             yield config.get("ended", ""), spec.family, run
 
 
+def group_by_split(runs: Sequence[Path]) -> list[list[Path]]:
+    """Return runs in groups of the same data and split, the same networks in the same order.
+
+    Raises:
+        UsageError: a run is incomplete, or the groups aren't of the same networks.
+    """
+    groups: dict[str, list[Path]] = {}
+    for run in runs:
+        groups.setdefault(str(requirements(open_run(run).config)), []).append(run)
+    if len(groups) == 1:
+        return [list(runs)]
+    ordered = [sorted(group, key=_network) for group in groups.values()]
+    for group in ordered[1:]:
+        different = {*map(_network, group)} ^ {*map(_network, ordered[0])}
+        if different or len(group) != len(ordered[0]):
+            raise UsageError(
+                "runs of several splits are fused split by split, and one has "
+                f"{first_names([run.name for run in group])}, another "
+                f"{first_names([run.name for run in ordered[0]])}: name the same networks for each"
+            )
+    return ordered
+
+
+def _network(run: Path) -> str:
+    return without_seed(run.resolve().name)
+
+
 def load_members(runs: Sequence[Path]) -> Members:
     """Read runs and check that they can be fused.
 
@@ -143,9 +170,9 @@ def _same_ids(splits: dict[str, Predictions], other: dict[str, Predictions]) -> 
 
 def _check_alike(names: Sequence[str], configs: Sequence[RunConfig]) -> None:
     """Check that classes, data set, version and split scheme are the same in all."""
-    first = _requirements(configs[0])
+    first = requirements(configs[0])
     for i in range(1, len(names)):
-        for key, value in _requirements(configs[i]).items():
+        for key, value in requirements(configs[i]).items():
             if value != first[key]:
                 raise UsageError(
                     f"{names[i]} has {key} {_differing(value, first[key])}, {names[0]} has "
@@ -154,7 +181,8 @@ def _check_alike(names: Sequence[str], configs: Sequence[RunConfig]) -> None:
                 )
 
 
-def _requirements(config: RunConfig) -> dict[str, Any]:
+def requirements(config: RunConfig) -> dict[str, Any]:
+    """Return what must be the same in runs for them to be fused."""
     dataset = config["dataset"]
     return {
         "classes": dataset["class_names"],

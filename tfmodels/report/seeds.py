@@ -14,7 +14,7 @@ from tfmodels.evaluation import METRICS, evaluate
 from tfmodels.report.page import command_line
 from tfmodels.report.tables import markdown_table, text_table
 from tfmodels.runs.contents import Run, open_run
-from tfmodels.runs.directory import is_complete
+from tfmodels.runs.directory import is_complete, without_seed
 
 _FIRST, *_OTHERS = METRICS.values()
 
@@ -110,12 +110,8 @@ def _key(run: Run) -> tuple[str, ...]:
     """Return what runs have in common that differ in their seed alone."""
     free = ("seed", *SOURCES)
     settings = {key: value for key, value in run.config["settings"].items() if key not in free}
-    members = [_without_seed(member["name"]) for member in run.config.get("members", [])]
+    members = [without_seed(member["name"]) for member in run.config.get("members", [])]
     return _title(run), repr(sorted(settings.items())), repr(members)
-
-
-def _without_seed(name: str) -> str:
-    return re.sub(r"_seed\d+", "", name)
 
 
 def _title(run: Run) -> str:
@@ -136,7 +132,7 @@ def _row(runs: Sequence[Run]) -> tuple[float, list[str]]:
     minutes = [run.training_seconds() / 60 for run in runs]
     first, *others = map(mean_and_spread, columns)
     return statistics.mean(columns[0]), [
-        *(_without_seed(runs[0].name), str(len(runs)), first, low_high, *others),
+        *(without_seed(runs[0].name), str(len(runs)), first, low_high, *others),
         mean_and_spread(validated) if validated else "",
         f"{statistics.mean(minutes):.1f}" if any(minutes) else "",
         f"`{command_line(runs[0].config['command'])}`",

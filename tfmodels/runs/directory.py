@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import fnmatch
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,6 +64,11 @@ def run_path(out: Path, name: str) -> Path:
             f"{LONGEST_NAME}"
         )
     return out / name
+
+
+def without_seed(name: str) -> str:
+    """Return the name of a run, or of a fusion's member, without its seed: what it is a run of."""
+    return re.sub(r"_seed\d+", "", name)
 
 
 def is_complete(path: Path) -> bool:

@@ -1,0 +1,118 @@
+"""The same networks fused on several splits, such as those of several seeds, as one result."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmodels.evaluation import evaluate
+from tfmodels.fusion.combine import fuse, fusion_path, run_fusion
+from tfmodels.fusion.members import Members, load_members
+from tfmodels.fusion.significance import Comparison, bootstrap, interval, mcnemar
+from tfmodels.report.seeds import difference, mean_and_spread
+from tfmodels.report.tables import short_names, text_table, wrap
+from tfmodels.runs.directory import is_complete, without_seed
+
+
+def fuse_splits(
+    groups: Sequence[Sequence[Path]], method: str, calibrate: bool, out: Path, overwrite: bool
+) -> str:
+    """Fuse each group into a run of its own, if it isn't there yet, and compare all at once.
+
+    Returns:
+        A table of mean class accuracies on the test images by split, with mean, standard
+        deviation and the 95 % interval of the difference over splits; and the difference over all
+        images together. The rival is the member with the best mean over the validation images of
+        all splits.
+
+    Raises:
+        UsageError: the runs don't fit together, or the method can't learn from them.
+    """
+    loaded = [load_members(group) for group in groups]
+    fused = [_fuse_once(members, method, calibrate, out, overwrite) for members in loaded]
+    networks = [without_seed(run.name) for run in loaded[0].runs]
+    validated = [[_accuracy(members, "val", i) for members in loaded] for i in range(len(networks))]
+    rival = int(np.argmax(np.mean(validated, axis=1)))
+    short = list(short_names(networks).values())
+    accuracies = np.array(
+        [
+            [*(_accuracy(members, "test", i) for i in range(len(networks))), ours]
+            for members, ours in zip(loaded, map(_fused_accuracy, loaded, fused), strict=True)
+        ]
+    )
+    legend = [f"{name}: {network}" for name, network in zip(short, networks, strict=True)]
+    together = f"The fusion against {short[rival]} (the best on validation), all images together:"
+    return "\n".join(
+        [
+            *legend,
+            "",
+            _table(loaded, accuracies, short, rival),
+            "",
+            together,
+            wrap(_compare_together(loaded, fused, accuracies, rival).in_words()),
+        ]
+    )
+
+
+def _fuse_once(
+    members: Members, method: str, calibrate: bool, out: Path, overwrite: bool
+) -> np.ndarray:
+    """Make the run of a fusion if it isn't there; return its probabilities of the test split."""
+    path = fusion_path(out, members, method, calibrate)
+    if is_complete(path) and not overwrite:
+        print(f"{path}: complete already", file=sys.stderr)
+    else:
+        run_fusion(members, method, calibrate, path, overwrite)
+    return fuse(members, method, calibrate)[0]["test"]
+
+
+def _accuracy(members: Members, split: str, index: int) -> float:
+    """Return the mean class accuracy of a member; 0 if the members don't share the split."""
+    if split not in members.splits:
+        return 0.0
+    _, labels, probabilities = members.splits[split]
+    metrics = evaluate(labels, probabilities[index], members.class_names)
+    return float(metrics["mean_class_accuracy"])
+
+
+def _fused_accuracy(members: Members, fused: np.ndarray) -> float:
+    metrics = evaluate(members.splits["test"][1], fused, members.class_names)
+    return float(metrics["mean_class_accuracy"])
+
+
+def _table(
+    loaded: Sequence[Members], accuracies: np.ndarray, short: Sequence[str], rival: int
+) -> str:
+    """Return a row for each split, and one of the means."""
+    percents = 100 * accuracies
+    gains = percents[:, -1] - percents[:, rival]
+    rows = [
+        [members.dataset["split"].split(";")[0], *(f"{value:.2f}" for value in row), f"{gain:+.2f}"]
+        for members, row, gain in zip(loaded, percents, gains, strict=True)
+    ]
+    means = [mean_and_spread(column.tolist()) for column in percents.T]
+    rows.append([f"mean, n = {len(loaded)}", *means, difference(gains.tolist(), 0.0)])
+    return text_table(["split", *short, "fusion", f"gain over {short[rival]}"], rows)
+
+
+def _compare_together(
+    loaded: Sequence[Members], fused: Sequence[np.ndarray], accuracies: np.ndarray, rival: int
+) -> Comparison:
+    """Compare fusions with a member on the images of all splits.
+
+    The interval is of the mean difference, images drawn anew in each split; McNemar's test counts
+    an image once for each split that tests on it.
+    """
+    labels = [members.splits["test"][1] for members in loaded]
+    ours = [outputs.argmax(axis=1) for outputs in fused]
+    theirs = [members.splits["test"][2][rival].argmax(axis=1) for members in loaded]
+    drawn = []
+    for seed, (true, *both) in enumerate(zip(labels, ours, theirs, strict=True)):
+        found = bootstrap(true, both, len(loaded[0].class_names), seed=seed)["mean_class_accuracy"]
+        drawn.append(found[0] - found[1])
+    low, high = interval(np.mean(drawn, axis=0))
+    means = accuracies.mean(axis=0)
+    together = [np.concatenate(arrays) for arrays in (labels, ours, theirs)]
+    gained, lost, p = mcnemar(*together)
+    return Comparison(means[-1], means[rival], low, high, gained, lost, p, len(together[0]))
