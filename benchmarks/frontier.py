@@ -59,7 +59,8 @@ def is_recipe(settings: dict[str, Any]) -> bool:
     if settings.get("recipe") not in RECIPES:  # a fusion, or a recipe that is no more
         return False
     free = {name: settings[name] for name in ("seed", "split_scheme", "data_dir")}
-    return settings == dataclasses.asdict(configure(settings["recipe"], **free))
+    expected = dataclasses.asdict(configure(settings["recipe"], **free))
+    return expected | settings == expected  # runs of older versions may have fewer settings
 
 
 def table(runs: dict[str, list[dict[str, Any]]]) -> str:

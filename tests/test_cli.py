@@ -67,7 +67,8 @@ def test_every_flag_reaches_its_setting(asked: list[Any], tmp_path: Path) -> Non
         "batch_size": 3, "optimizer": "sgd", "lr": 0.1, "schedule": "cosine", "step_size": 4,
         "gamma": 0.5, "warmup_epochs": 2, "weight_decay": 0.01, "clip_norm": 1.5,
         "label_smoothing": 0.2, "ema": 0.9, "class_weights": True, "early_stopping": 3,
-        "precision": "mixed_bfloat16", "seed": 6, "deterministic": True, "views": "mirror",
+        "precision": "mixed_bfloat16", "seed": 6, "split_seed": 7,
+        "deterministic": True, "views": "mirror",
     }  # fmt: skip
     line = []
     for name, value in values.items():

@@ -146,6 +146,7 @@ def test_run_names_differ_wherever_results_may() -> None:
         {"early_stopping": 2},
         {"precision": "mixed_bfloat16"},
         {"seed": 1},
+        {"split_seed": 1},
         {"data": "sample"},
         {"data": "eurosat"},
         {"limit": 100},

@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,15 @@ def test_splits_of_the_sample(sample_dir: Path) -> None:
     assert set(other.val.ids) != set(data.val.ids)
     assert other.test.ids.tolist() == data.test.ids.tolist()
     assert other.checksum == data.checksum
+
+
+def test_the_seed_of_the_split_can_be_another(sample_dir: Path) -> None:
+    def val(**seeds: Any) -> list[str]:
+        found = load_data(configure(data="sample", data_dir=str(sample_dir), **seeds))
+        return [str(name) for name in found.val.ids]
+
+    assert val(seed=5, split_seed=1) == val(seed=1) != val(seed=5)
+    assert val(seed=1, split_seed=0) == val(seed=0)
 
 
 def test_data_that_cannot_be_downloaded_says_how_to_get_it(

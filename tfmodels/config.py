@@ -29,6 +29,7 @@ _LARGEST = {  # of whole numbers
     "limit": 10**9,
     "early_stopping": 10**6,
     "seed": 2**32 - 1,
+    "split_seed": 2**32 - 1,
 }
 LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
 
@@ -109,6 +110,9 @@ class Config:
         "float32", "precision of the layers", ("float32", "mixed_bfloat16", "mixed_float16")
     )
     seed: int = _setting(0, "seed of split, weights, order, dropout and augmentation")
+    split_seed: int | None = _setting(
+        None, "seed of the split alone, to train several seeds on one split [that of --seed]"
+    )
     deterministic: bool = _setting(
         False, "have TensorFlow refuse operations that vary from run to run (slower)"
     )
@@ -147,9 +151,9 @@ class Config:
         self._require("gamma", self.gamma <= 1, "at most 1")
         for name, most in _LARGEST.items():
             value = getattr(self, name)
-            least = 0 if name == "seed" else 1
+            least = 0 if name in ("seed", "split_seed") else 1
             fits = _is_whole(value, least) and value <= most
-            optional = value is None and name in ("limit", "early_stopping")
+            optional = value is None and name in ("limit", "early_stopping", "split_seed")
             self._require(name, fits or optional, f"a whole number from {least} to {most}")
         fits = _is_whole(self.warmup_epochs, 0) and self.warmup_epochs < self.epochs
         self._require("warmup_epochs", fits, f"a whole number under {self.epochs}, the epochs")
@@ -223,6 +227,10 @@ class Config:
                 f"`trainable={self.trainable}` needs pretrained weights: name `weights`, or leave "
                 "it out"
             )
+
+    def seed_of_split(self) -> int:
+        """Return the seed that chooses which images train, validate and test."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def check_files(self) -> None:
         """Check that the files and folders that are named can be read.

@@ -75,7 +75,7 @@ def run(
     check_settings(path, dataclasses.asdict(config) | own, overwrite)
     environment.hide_gpus_from_tensorflow()
     with _keras_settings(config):
-        data = data.limited(config.limit, config.seed) if data else load_data(config)
+        data = data.limited(config.limit, config.seed_of_split()) if data else load_data(config)
         keras.utils.set_random_seed(config.seed)  # after the data: preparing them may use it up
         network = model or build_network(config, data)
         check_model(network, data)

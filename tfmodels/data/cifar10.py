@@ -56,7 +56,7 @@ def standard_data(
     percent, share = VALIDATION[config.split_scheme]
     store = read_builder(builder, name, layout)
     train = np.flatnonzero(store.splits == "train")
-    validates = validation_rows(len(train), config.seed, percent)
+    validates = validation_rows(len(train), config.seed_of_split(), percent)
     return ImageData(
         name=name,
         version=str(builder.version),

@@ -67,7 +67,7 @@ def tile_data(
     classes = {
         file: layout.class_names[label] for file, label in zip(store.ids, store.labels, strict=True)
     }
-    lists = named_split(config.split_scheme, classes, config.seed)
+    lists = named_split(config.split_scheme, classes, config.seed_of_split())
 
     everything = Split(store.images, store.ids, store.labels)
     return ImageData(
@@ -78,7 +78,7 @@ def tile_data(
         train=everything.named(lists["train"]),
         val=everything.named(lists["val"]),
         test=everything.named(lists["test"]),
-        split_description=describe_split(config.split_scheme, config.seed, leaks),
+        split_description=describe_split(config.split_scheme, config.seed_of_split(), leaks),
         augment=turn_shift_brighten,
         checksum=store.checksum,
         notes=left_out(lists, classes),

@@ -71,7 +71,7 @@ def load(config: Config) -> ImageData:
     ids = np.array(list(classes))
     labels = np.searchsorted(class_names, list(classes.values())).astype(np.int64)
     notes = _notes(root, class_names, labels, list(damaged.values()))
-    lists = _folders(root, classes, config.seed) if depth else _lists(classes, config)
+    lists = _folders(root, classes, config.seed_of_split()) if depth else _lists(classes, config)
 
     height, width = common_size or (0, 0)
     stored = 0 < height == width <= LARGEST_STORED
@@ -165,8 +165,8 @@ def _notes(
 
 def _lists(classes: dict[str, str], config: Config) -> Lists:
     if config.split_scheme == "random":
-        return stratified_split(classes, config.seed)
-    return named_split(config.split_scheme, classes, config.seed)
+        return stratified_split(classes, config.seed_of_split())
+    return named_split(config.split_scheme, classes, config.seed_of_split())
 
 
 def _folders(root: Path, classes: dict[str, str], seed: int) -> Lists:
@@ -189,9 +189,10 @@ def _folders(root: Path, classes: dict[str, str], seed: int) -> Lists:
 
 
 def _describe(root: Path, config: Config) -> str:
+    seed = config.seed_of_split()
     if config.split_scheme == "random":
         return (
-            f"random within each class, seed {config.seed}; if images belong together, as frames "
+            f"random within each class, seed {seed}; if images belong together, as frames "
             "of a film do, metrics are too high (the split scheme group:SEPARATOR keeps those "
             "together whose file names start alike)"
         )
@@ -200,9 +201,9 @@ def _describe(root: Path, config: Config) -> str:
         return (
             "the folders train, val and test"
             if val
-            else (f"the folders train and test; a fifth of train validates, seed {config.seed}")
+            else (f"the folders train and test; a fifth of train validates, seed {seed}")
         )
-    return describe_split(config.split_scheme, config.seed, leaks=False)
+    return describe_split(config.split_scheme, seed, leaks=False)
 
 
 def _store(name: str, key: str, examples: Split, side: int) -> Split:

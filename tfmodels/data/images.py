@@ -196,7 +196,7 @@ def load_data(config: Config) -> ImageData:
         RunError: the data isn't there, can't be downloaded, or is damaged.
     """
     data: ImageData = pkgutil.resolve_name(dataset_spec(config.data).loader)(config)
-    return data.limited(config.limit, config.seed)
+    return data.limited(config.limit, config.seed_of_split())
 
 
 def _check_class_names(names: Sequence[str]) -> None:
