@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tfmodels.config import LONGEST_NAME, Config, flag, kind
+from tfmodels.config import Config, flag, kind
 from tfmodels.data.catalog import DATASETS
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.recipes import configure
+from tfmodels.recipes import run_name
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_defaults_are_the_studys_best_row() -> None:
     config = Config()
     assert (config.data, config.model, config.image_size) == ("cifar10", "vgg", 32)
     assert (config.lr, config.epochs, config.schedule) == (0.001, 10, "step")
-    assert config.run_name() == "cifar10_vgg_seed0"
-    assert Config(data="eurosat").run_name() == "eurosat_mobilenetv2_seed0"
+    assert run_name(config) == "cifar10_vgg_seed0"
+    assert run_name(Config(data="eurosat")) == "eurosat_mobilenetv2_seed0"
 
 
 def test_every_setting_has_a_type_and_a_flag() -> None:
@@ -122,63 +122,6 @@ def test_a_folder_of_images_has_split_schemes_of_its_own(tmp_path: Path) -> None
     assert Config(data=str(tmp_path)).split_scheme == "folders"
     with pytest.raises(UsageError, match="it must be one of folders, for "):
         Config(data=str(tmp_path), split_scheme="random")
-
-
-def test_run_names_differ_wherever_results_may() -> None:
-    changes: list[dict[str, Any]] = [
-        {},
-        {"lr": 1e-05},
-        {"lr": 1.0000001e-05},
-        {"epochs": 20},
-        {"batch_size": 32},
-        {"step_size": 3},
-        {"gamma": 0.5},
-        {"schedule": "constant"},
-        {"schedule": "cosine"},
-        {"schedule": "cosine", "warmup_epochs": 1},
-        {"optimizer": "sgd"},
-        {"weight_decay": 0.0},
-        {"weight_decay": 0.1},
-        {"clip_norm": 1.0},
-        {"label_smoothing": 0.1},
-        {"ema": 0.99},
-        {"class_weights": True},
-        {"early_stopping": 2},
-        {"precision": "mixed_bfloat16"},
-        {"seed": 1},
-        {"split_seed": 1},
-        {"data": "sample"},
-        {"data": "eurosat"},
-        {"limit": 100},
-        {"augment": True},
-        {"deterministic": True},
-        {"data": "eurosat", "model": "alexnet"},
-        {"model": "mobilenetv2", "weights": "imagenet"},
-        {"model": "mobilenetv2", "weights": "imagenet", "trainable": "head"},
-        {"model": "mobilenetv2", "weights": "/folder/imagenet.keras"},
-        {"image_size": 64},
-        {"data": "eurosat", "split_scheme": "spatial"},
-        {"data": "eurosat", "split_scheme": "."},
-        {"data": "eurosat", "split_scheme": "tests"},
-    ]
-    names = [Config(**change).run_name() for change in changes]
-    assert len(set(names)) == len(names)
-    assert Config(data_dir="/data").run_name() == Config().run_name()
-    limited = Config(schedule="constant", limit=100)
-    assert limited.run_name() == "cifar10_vgg_limit100_scheduleconstant_seed0"
-    recipe = configure("instant", epochs=2, augment=False)
-    assert recipe.run_name() == "cifar10_instant_no-augment_epochs2_seed0"
-    other = configure("instant", model="vgg", data="sample")
-    assert other.run_name() == "sample_instant_vgg_seed0"
-    assert configure("instant").run_name(model="mine") == "cifar10_instant_mine_seed0"
-    assert Config().run_name(data="mine", model="my net/1") == "mine_my-net-1_seed0"
-
-
-def test_long_run_names_are_cut_and_still_differ() -> None:
-    long: dict[str, Any] = {"weights": "a_long_name_of_a_file_of_weights.weights.h5", "limit": 100}
-    names = {Config(**long, lr=lr, label_smoothing=0.1).run_name() for lr in (0.1, 0.2, 0.3)}
-    assert len(names) == 3
-    assert {len(name) for name in names} == {LONGEST_NAME}
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

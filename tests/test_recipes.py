@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tfmodels.config import Config
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import build
 from tfmodels.models.flop import training_flop
-from tfmodels.recipes import RECIPES, configure
+from tfmodels.recipes import LONGEST_NAME, RECIPES, configure, run_name
 
 TRAINING_IMAGES = {False: 45_000, True: 49_500}  # of CIFAR-10, without and with `--split final`
 
@@ -53,3 +54,60 @@ def test_recipes_learn_images_from_above_and_of_a_folder(
     made = run(configure("instant", **settings), out=tmp_path / "runs")
     test = json.loads((made / "metrics.json").read_text())["test"]
     assert test["mean_class_accuracy"] > reached
+
+
+def test_run_names_differ_wherever_results_may() -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"lr": 1e-05},
+        {"lr": 1.0000001e-05},
+        {"epochs": 20},
+        {"batch_size": 32},
+        {"step_size": 3},
+        {"gamma": 0.5},
+        {"schedule": "constant"},
+        {"schedule": "cosine"},
+        {"schedule": "cosine", "warmup_epochs": 1},
+        {"optimizer": "sgd"},
+        {"weight_decay": 0.0},
+        {"weight_decay": 0.1},
+        {"clip_norm": 1.0},
+        {"label_smoothing": 0.1},
+        {"ema": 0.99},
+        {"class_weights": True},
+        {"early_stopping": 2},
+        {"precision": "mixed_bfloat16"},
+        {"seed": 1},
+        {"split_seed": 1},
+        {"data": "sample"},
+        {"data": "eurosat"},
+        {"limit": 100},
+        {"augment": True},
+        {"deterministic": True},
+        {"data": "eurosat", "model": "alexnet"},
+        {"model": "mobilenetv2", "weights": "imagenet"},
+        {"model": "mobilenetv2", "weights": "imagenet", "trainable": "head"},
+        {"model": "mobilenetv2", "weights": "/folder/imagenet.keras"},
+        {"image_size": 64},
+        {"data": "eurosat", "split_scheme": "spatial"},
+        {"data": "eurosat", "split_scheme": "."},
+        {"data": "eurosat", "split_scheme": "tests"},
+    ]
+    names = [run_name(Config(**change)) for change in changes]
+    assert len(set(names)) == len(names)
+    assert run_name(Config(data_dir="/data")) == run_name(Config())
+    limited = Config(schedule="constant", limit=100)
+    assert run_name(limited) == "cifar10_vgg_limit100_scheduleconstant_seed0"
+    recipe = configure("instant", epochs=2, augment=False)
+    assert run_name(recipe) == "cifar10_instant_no-augment_epochs2_seed0"
+    other = configure("instant", model="vgg", data="sample")
+    assert run_name(other) == "sample_instant_vgg_seed0"
+    assert run_name(configure("instant"), model="mine") == "cifar10_instant_mine_seed0"
+    assert run_name(Config(), data="mine", model="my net/1") == "mine_my-net-1_seed0"
+
+
+def test_long_run_names_are_cut_and_still_differ() -> None:
+    long: dict[str, Any] = {"weights": "a_long_name_of_a_file_of_weights.weights.h5", "limit": 100}
+    names = {run_name(Config(**long, lr=lr, label_smoothing=0.1)) for lr in (0.1, 0.2, 0.3)}
+    assert len(names) == 3
+    assert {len(name) for name in names} == {LONGEST_NAME}

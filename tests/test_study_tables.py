@@ -18,6 +18,7 @@ from tfmodels.errors import RunError, UsageError
 from tfmodels.evaluation import METRICS
 from tfmodels.experiment import run
 from tfmodels.models.catalog import NETWORKS
+from tfmodels.recipes import run_name
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import is_complete
 from tfmodels.runs.manifest import write_manifest
@@ -60,7 +61,7 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     first = run(dataclasses.replace(config, epochs=1), out=tmp_path)
     kept = (first / "config.json").read_text()
     stopped = dataclasses.replace(config, epochs=2)
-    (tmp_path / (stopped.run_name() + ".incomplete")).mkdir()
+    (tmp_path / (run_name(stopped) + ".incomplete")).mkdir()
 
     table = study.run_table1(config, tmp_path)
 
@@ -85,7 +86,7 @@ def complete_run(make_run: Callable[..., Path]) -> Callable[[Config], Path]:
     seeds = itertools.count()
 
     def make(config: Config) -> Path:
-        run = make_run(config.run_name(), seed=next(seeds), order_seed=len(config.run_name()))
+        run = make_run(run_name(config), seed=next(seeds), order_seed=len(run_name(config)))
         change_json(run / "config.json", settings=dataclasses.asdict(config))
         write_json(run / "metrics.json", {"test": dict.fromkeys(METRICS, 5.0)})
         write_manifest(run)
@@ -118,7 +119,7 @@ def test_table1_of_five_complete_runs_from_the_command_line(
     assert done.stderr.count("complete already") == 5
     rows = zip(done.stdout.splitlines()[3:8], study.TABLE1.values(), strict=True)
     for row, (changes, metrics) in rows:
-        ours = accuracy(five_runs / Config(**changes).run_name())
+        ours = accuracy(five_runs / run_name(Config(**changes)))
         assert re.split("  +", row)[1:3] == [ours, f"{metrics[0]:.2f}"]
         assert f"| {ours} " in (five_runs / "table1.md").read_text()
 
@@ -131,7 +132,7 @@ def test_a_table_of_several_seeds_has_means_spreads_and_intervals(
             complete_run(Config(seed=seed, **changes))
     table = study.run_table1(Config(), five_runs, seeds=(0, 1, 2))
     name, (changes, metrics) = next(iter(study.TABLE1.items()))
-    runs = [five_runs / Config(seed=seed, **changes).run_name() for seed in (0, 1, 2)]
+    runs = [five_runs / run_name(Config(seed=seed, **changes)) for seed in (0, 1, 2)]
     ours = np.array([float(accuracy(run)) for run in runs])
     mean, row, sd = ours.mean(), table.splitlines()[3], ours.std(ddof=1)
     low, high = stats.ttest_1samp(ours, metrics[0]).confidence_interval() - np.array(metrics[0])
@@ -147,7 +148,7 @@ def test_a_table_of_several_seeds_has_means_spreads_and_intervals(
 
 
 def test_table1_refuses_a_run_with_other_settings(five_runs: Path) -> None:
-    run = five_runs / Config(epochs=20).run_name()
+    run = five_runs / run_name(Config(epochs=20))
     settings = open_run(run).config["settings"]
     change_json(run / "config.json", settings=settings | {"gamma": 0.5})
     with pytest.raises(RunError, match=r"config\.json doesn't match the manifest"):
@@ -159,7 +160,7 @@ def test_table1_refuses_a_run_with_other_settings(five_runs: Path) -> None:
 
 def test_table1_refuses_predictions_of_another_run(five_runs: Path) -> None:
     first, second = (
-        five_runs / Config(**changes).run_name() / "predictions.npz"
+        five_runs / run_name(Config(**changes)) / "predictions.npz"
         for changes, _ in [*study.TABLE1.values()][:2]
     )
     first.write_bytes(second.read_bytes())
@@ -169,7 +170,7 @@ def test_table1_refuses_predictions_of_another_run(five_runs: Path) -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_table1_never_removes_files_of_others(tmp_path: Path, overwrite: bool) -> None:
-    notes = tmp_path / (Config(epochs=20).run_name() + ".incomplete") / "notes.txt"
+    notes = tmp_path / (run_name(Config(epochs=20)) + ".incomplete") / "notes.txt"
     notes.parent.mkdir()
     notes.write_text("years of work")
     with pytest.raises(UsageError, match="is in the way and not a run"):
@@ -179,7 +180,7 @@ def test_table1_never_removes_files_of_others(tmp_path: Path, overwrite: bool) -
 
 
 def test_table1_finds_a_folder_in_the_way_before_it_trains(tmp_path: Path) -> None:
-    (tmp_path / Config(epochs=20).run_name()).mkdir()
+    (tmp_path / run_name(Config(epochs=20))).mkdir()
     with pytest.raises(UsageError, match="not a complete run"):
         study.run_table1(Config(), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1

@@ -14,7 +14,7 @@ from tfmodels import __version__
 from tfmodels.config import SOURCES, Config, flag, kind
 from tfmodels.errors import UsageError
 from tfmodels.fusion.methods import METHODS
-from tfmodels.recipes import RECIPES, configure
+from tfmodels.recipes import RECIPES, configure, run_name
 from tfmodels.runs.directory import check_writable, run_path
 from tfmodels.runs.environment import import_quietly
 from tfmodels.runs.lock import MARKER
@@ -168,7 +168,7 @@ def fill_training(
             print(import_quietly("tfmodels.report.seeds").seeds_table(runs))
             print(f"runs: {', '.join(map(str, runs))}")
             return
-        path = run_path(args.out, config.run_name() if args.name is None else args.name)
+        path = run_path(args.out, run_name(config) if args.name is None else args.name)
         from tfmodels.runs.continuation import check_settings
 
         check_settings(path, dataclasses.asdict(config), args.overwrite)

@@ -4,10 +4,8 @@ No TensorFlow here, so that `--help` and wrong arguments answer at once.
 """
 
 import dataclasses
-import hashlib
 import math
 import os
-import re
 import types
 import typing
 import zipfile
@@ -31,7 +29,6 @@ _LARGEST = {  # of whole numbers
     "seed": 2**32 - 1,
     "split_seed": 2**32 - 1,
 }
-LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
 
 
 def _setting(default: Any, help: str, choices: Collection[str] = (), flag: str = "") -> Any:
@@ -174,7 +171,7 @@ class Config:
 
     def _check_data(self) -> None:
         spec = dataset_spec(self.data)
-        known = self._split_is_named() or (spec.lists and os.path.isdir(self.split_scheme))
+        known = self.split_is_named() or (spec.lists and os.path.isdir(self.split_scheme))
         also = ["group:SEPARATOR"] * spec.groups
         folder = ", or a folder that holds train.txt, val.txt and test.txt" if spec.lists else ""
         choices = ", ".join([*spec.split_schemes, *also])
@@ -193,7 +190,8 @@ class Config:
                         "computed once: leave one of them out"
                     )
 
-    def _split_is_named(self) -> bool:
+    def split_is_named(self) -> bool:
+        """Return whether the split scheme has a name, and isn't a folder of lists."""
         spec, scheme = dataset_spec(self.data), self.split_scheme
         group = scheme.startswith("group:") and len(scheme) > len("group:")
         return scheme in spec.split_schemes or (spec.groups and group)
@@ -251,46 +249,7 @@ class Config:
                 f"`weights` is {self.weights!r}: it must be none, imagenet or a readable file"
             )
 
-    def run_name(self, data: str = "", model: str = "") -> str:
-        """Return the default name of the run directory: recipe, and what differs from it.
 
-        Args:
-            data: name of data that aren't the config's own.
-            model: name of a network that isn't the config's own.
-        """
-        from tfmodels.recipes import RECIPES  # which are made of settings
-
-        base = Config(data=self.data, **RECIPES.get(self.recipe, dict)())
-        parts = [data or (Path(self.data).resolve().name if _is_folder(self.data) else self.data)]
-        if self.recipe != base.recipe:
-            parts.append(self.recipe)
-        if model or self.recipe == base.recipe or self.model != base.model:
-            parts.append(model or self.model)
-        if self.weights != "none":
-            parts.append(Path(self.weights).name)
-        if self.trainable != "all":
-            parts.append(self.trainable)
-        if self.image_size != NETWORKS[self.model].image_size:
-            parts.append(f"{self.image_size}px")
-        if self.split_scheme != dataset_spec(self.data).split_schemes[0]:
-            lists = Path(self.split_scheme).resolve().name
-            parts.append(self.split_scheme if self._split_is_named() else f"lists-{lists}")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in _NOT_IN_OPTIONS or value == getattr(base, field.name):
-                continue
-            option = field.name.replace("_", "-")
-            named = {True: option, False: f"no-{option}"} if isinstance(value, bool) else {}
-            parts.append(named.get(value, f"{option}{value}"))
-        name = re.sub(r"[^\w.+-]+", "-", "_".join(parts))
-        return _short(name, f"_seed{self.seed}")
-
-
-# What a run's name says elsewhere, or not at all because it doesn't change the result.
-_NOT_IN_OPTIONS = (
-    *("data", "data_dir", "archive", "model", "weights", "trainable", "image_size"),
-    *("split_scheme", "seed", "recipe"),
-)
 SOURCES = ("data_dir", "archive")  # where data comes from, not what it is
 
 
@@ -306,13 +265,6 @@ def kind(field: "dataclasses.Field[Any]") -> type:
     kinds = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
     found: type = kinds[0] if kinds else hint
     return found
-
-
-def _short(name: str, ending: str) -> str:
-    if len(name + ending) <= LONGEST_NAME:
-        return name + ending
-    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}{ending}"
-    return name[: LONGEST_NAME - len(ending)] + ending
 
 
 def _is_zip(path: str) -> bool:

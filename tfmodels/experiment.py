@@ -17,6 +17,7 @@ from tfmodels.description import announce, describe, initial_weights, plain_name
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
+from tfmodels.recipes import run_name
 from tfmodels.report import plots
 from tfmodels.report.results import write_results
 from tfmodels.runs import environment
@@ -70,7 +71,7 @@ def run(
     config.check_files()
     started = now()
     own = _own_settings(config, data, model)
-    default_name = config.run_name(own.get("data", ""), own.get("model", ""))
+    default_name = run_name(config, own.get("data", ""), own.get("model", ""))
     path = run_path(Path(out), default_name if name is None else name)
     check_settings(path, dataclasses.asdict(config) | own, overwrite)
     environment.hide_gpus_from_tensorflow()

@@ -1,16 +1,23 @@
 """Recipes: named sets of settings. `--recipe NAME` chooses one, and flags override it.
 
 A recipe is a function that returns what differs from the defaults of `Config`; its docstring
-says what it reaches, over how many seeds, in what time, on what.
+says what it reaches, over how many seeds, in what time, on what. Runs are named after their recipe.
 """
 
 import dataclasses
 import difflib
+import hashlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tfmodels.config import Config, flag
+from tfmodels.data.catalog import dataset_spec
 from tfmodels.errors import UsageError
+from tfmodels.models.catalog import NETWORKS
+
+LONGEST_NAME = 59  # of a run directory, so that tables and paths stay readable
 
 
 def study() -> dict[str, Any]:
@@ -102,3 +109,53 @@ def configure(recipe: str = "study", **settings: Any) -> Config:
     if recipe not in RECIPES:
         raise UsageError(f"`recipe` is {recipe!r}: it must be one of {', '.join(RECIPES)}")
     return Config(**(RECIPES[recipe]() | settings), recipe=recipe)
+
+
+# What a run's name says elsewhere, or not at all because it doesn't change the result.
+_NOT_IN_OPTIONS = (
+    *("data", "data_dir", "archive", "model", "weights", "trainable", "image_size"),
+    *("split_scheme", "seed", "recipe"),
+)
+
+
+def run_name(config: Config, data: str = "", model: str = "") -> str:
+    """Return the default name of the run directory: recipe, and what differs from it.
+
+    Args:
+        config: of the run.
+        data: name of data that aren't the config's own.
+        model: name of a network that isn't the config's own.
+    """
+    spec = dataset_spec(config.data)
+    base = Config(data=config.data, **RECIPES.get(config.recipe, dict)())
+    folder = spec.damaged  # which may be a path
+    parts = [data or (Path(config.data).resolve().name if folder else config.data)]
+    if config.recipe != base.recipe:
+        parts.append(config.recipe)
+    if model or config.recipe == base.recipe or config.model != base.model:
+        parts.append(model or config.model)
+    if config.weights != "none":
+        parts.append(Path(config.weights).name)
+    if config.trainable != "all":
+        parts.append(config.trainable)
+    if config.image_size != NETWORKS[config.model].image_size:
+        parts.append(f"{config.image_size}px")
+    if config.split_scheme != spec.split_schemes[0]:
+        lists = Path(config.split_scheme).resolve().name
+        parts.append(config.split_scheme if config.split_is_named() else f"lists-{lists}")
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in _NOT_IN_OPTIONS or value == getattr(base, field.name):
+            continue
+        option = field.name.replace("_", "-")
+        named = {True: option, False: f"no-{option}"} if isinstance(value, bool) else {}
+        parts.append(named.get(value, f"{option}{value}"))
+    name = re.sub(r"[^\w.+-]+", "-", "_".join(parts))
+    return _short(name, f"_seed{config.seed}")
+
+
+def _short(name: str, ending: str) -> str:
+    if len(name + ending) <= LONGEST_NAME:
+        return name + ending
+    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}{ending}"
+    return name[: LONGEST_NAME - len(ending)] + ending

@@ -10,6 +10,7 @@ from tfmodels.errors import UsageError
 from tfmodels.experiment import run
 from tfmodels.models.catalog import build
 from tfmodels.models.weights.loading import load_weights
+from tfmodels.recipes import run_name
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.continuation import check_settings
 from tfmodels.runs.directory import has_state, is_complete, run_path
@@ -41,7 +42,7 @@ def run_all(configs: Mapping[str, Config], out: Path, overwrite: bool = False) -
         UsageError: a run of the same name has other settings, or isn't a run.
         RunError: weights aren't there or don't fit, or a training failed.
     """
-    paths = {name: run_path(out, config.run_name()) for name, config in configs.items()}
+    paths = {name: run_path(out, run_name(config)) for name, config in configs.items()}
     todo = {
         name
         for name in configs
