@@ -144,7 +144,7 @@ def fill_training(
     _add_run_flags(parser)
 
     def command(args: argparse.Namespace) -> None:
-        """Train one run, or fill the table."""
+        """Train one run, or one for each seed, or fill the table."""
         given = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
         settings = {"data": data} | {name: getattr(args, name) for name in given}
         if settings["data"] == "sample":
@@ -159,25 +159,30 @@ def fill_training(
             study = import_quietly("tfmodels.study.tables")
             options = {"files": files} if table.weights else {}
             print(getattr(study, table.run)(config, args.out, args.overwrite, seeds, **options))
-            return
-        if args.seeds:
-            check_writable(args.out)
-            runs = import_quietly("tfmodels.series").run_seeds(
-                config, seeds, args.out, args.overwrite
-            )
-            print(import_quietly("tfmodels.report.seeds").seeds_table(runs))
-            print(f"runs: {', '.join(map(str, runs))}")
-            return
-        path = run_path(args.out, run_name(config) if args.name is None else args.name)
-        from tfmodels.runs.continuation import check_settings
-
-        check_settings(path, dataclasses.asdict(config), args.overwrite)
-        experiment = import_quietly("tfmodels.experiment")
-        run = experiment.run(config, out=args.out, name=path.name, overwrite=args.overwrite)
-        print(import_quietly("tfmodels.report.tables").summary(run))
-        print(f"report: {run / 'report.html'}")
+        elif args.seeds:
+            _train_seeds(config, seeds, args.out, args.overwrite)
+        else:
+            _train(config, args.out, args.name, args.overwrite)
 
     parser.set_defaults(command=command, parser=parser)
+
+
+def _train(config: Config, out: Path, name: str | None, overwrite: bool) -> None:
+    path = run_path(out, run_name(config) if name is None else name)
+    from tfmodels.runs.continuation import check_settings
+
+    check_settings(path, dataclasses.asdict(config), overwrite)
+    experiment = import_quietly("tfmodels.experiment")
+    run = experiment.run(config, out=out, name=path.name, overwrite=overwrite)
+    print(import_quietly("tfmodels.report.tables").summary(run))
+    print(f"report: {run / 'report.html'}")
+
+
+def _train_seeds(config: Config, seeds: Sequence[int], out: Path, overwrite: bool) -> None:
+    check_writable(out)
+    runs = import_quietly("tfmodels.series").run_seeds(config, seeds, out, overwrite)
+    print(import_quietly("tfmodels.report.seeds").seeds_table(runs))
+    print(f"runs: {', '.join(map(str, runs))}")
 
 
 def _add_setting(
