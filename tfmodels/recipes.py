@@ -62,8 +62,8 @@ def fast() -> dict[str, Any]:
 def budget() -> dict[str, Any]:
     """12 epochs of a wide network, at 0.1 in batches of 350.
 
-    With `--split final` it reaches 91.12 % mean class accuracy on CIFAR-10's test split (n = 5 seeds,
-    standard deviation 0.07) for 7.13e13 training FLOP, in 20 minutes on one core.
+    With `--split final` it reaches 91.12 % mean class accuracy on CIFAR-10's test split (n = 5
+    seeds, standard deviation 0.07) for 7.13e13 training FLOP, in 20 minutes on one core.
     """
     return _SHARED | {"model": "airbench-large", "epochs": 12, "batch_size": 350, "lr": 0.1}
 
@@ -71,9 +71,9 @@ def budget() -> dict[str, Any]:
 def best() -> dict[str, Any]:
     """13 epochs of a network of dense convolutions, at 0.12 in batches of 500.
 
-    With `--split final` it reaches 93.22 % mean class accuracy on CIFAR-10's test split (n = 3 seeds,
-    standard deviation 0.21) for 2.43e14 training FLOP, in 21 minutes on one core with AMX. Before,
-    15 epochs with `--split standard` reached 93.19 (n = 3, 0.03) for 2.55e14.
+    With `--split final` it reaches 93.22 % mean class accuracy on CIFAR-10's test split (n = 3
+    seeds, standard deviation 0.21) for 2.43e14 training FLOP, in 21 minutes on one core with AMX.
+    Before, 15 epochs with `--split standard` reached 93.19 (n = 3, 0.03) for 2.55e14.
     """
     return _SHARED | {
         "model": "airbench-dense",
