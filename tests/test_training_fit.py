@@ -69,7 +69,7 @@ def test_a_line_per_epoch_is_printed(trained: Trained) -> None:
     lines = [line for line in trained[2].splitlines() if line.startswith("epoch")]
     assert len(lines) == 3
     loss = float(read_history(trained[1])[1][1]["loss"])
-    assert re.match(rf"epoch 2/3  loss {loss:.3f}  acc [\d.]+  val [\d.]+  lr 1e-2  ", lines[1])
+    assert re.match(rf"epoch 2/3  loss {loss:.3f}  acc [\d.]+  val [\d.]+  lr 0.01  ", lines[1])
 
 
 def test_training_lowers_the_loss(trained: Trained) -> None:
