@@ -1,15 +1,13 @@
 """Print and draw accuracy against FLOP and seconds: recipes, the study, and published records.
 
-    for seed in 0 1 2; do python train_cifar.py --recipe fast --seed $seed --out runs/recipes; done
+    python train_cifar.py --recipe fast --seeds 0 1 2 --out runs/recipes
     python -m benchmarks.frontier runs/recipes --out docs/figures
 
 Every finished run counts that has all settings of its recipe, but perhaps `--split final`.
 """
 
 import argparse
-import csv
 import dataclasses
-import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,10 @@ from matplotlib.ticker import NullFormatter
 
 from tfmodels.recipes import RECIPES, configure
 from tfmodels.report.plots import save
+from tfmodels.report.seeds import mean_and_spread
 from tfmodels.report.tables import markdown_table, scientific
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.directory import is_complete
 
 # What isn't ours: name, test accuracy in percent, training FLOP, seconds, on what. See
 # https://github.com/KellerJordan/cifar10-airbench and arXiv:2404.00498.
@@ -37,20 +38,18 @@ def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
     """Return accuracy, FLOP and seconds of each run, by recipe and split."""
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
-        for path in sorted(folder.glob("*/metrics.json")):
-            config = json.loads((path.parent / "config.json").read_text())
-            settings = config["settings"]
+        for run in map(open_run, sorted(filter(is_complete, folder.glob("*/")))):
+            settings: dict[str, Any] = dict(run.config["settings"])
             if not is_recipe(settings):
                 continue
-            history = csv.DictReader((path.parent / "history.csv").open())
-            run = {
-                "accuracy": 100 * json.loads(path.read_text())["test"]["mean_class_accuracy"],
-                "flop": config["training_flop"],
-                "seconds": sum(float(epoch["seconds"]) for epoch in history),
-                "cores": config["hardware"]["cores"],
+            values = {
+                "accuracy": 100 * run.metrics()["test"]["mean_class_accuracy"],
+                "flop": run.config["training_flop"],
+                "seconds": run.training_seconds(),
+                "cores": run.config["hardware"]["cores"],
             }
             final = " --split final" * (settings["split_scheme"] == "final")
-            found.setdefault(settings["recipe"] + final, []).append(run)
+            found.setdefault(settings["recipe"] + final, []).append(values)
     return found
 
 
@@ -68,10 +67,9 @@ def table(runs: dict[str, list[dict[str, Any]]]) -> str:
     rows: list[tuple[float, list[str]]] = []
     for recipe, found in runs.items():
         accuracies, seconds = ([run[key] for run in found] for key in ("accuracy", "seconds"))
-        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(found) > 1 else ""
         flop = statistics.mean(run["flop"] for run in found)
         on = f"{found[0]['cores']} cores"
-        numbers = [f"{statistics.mean(accuracies):.2f}{spread}", str(len(found)), scientific(flop)]
+        numbers = [mean_and_spread(accuracies), str(len(found)), scientific(flop)]
         rows.append((flop, [f"`{recipe}`", *numbers, f"{statistics.median(seconds):.0f}", on]))
     for name, accuracy, flop, time, on in OTHERS:
         took = "" if time is None else f"{time}"

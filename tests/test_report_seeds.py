@@ -9,7 +9,7 @@ from tfmodels import cli
 from tfmodels.errors import UsageError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
-from tfmodels.report.seeds import difference, interval, judge, mean_and_spread, results
+from tfmodels.report.seeds import difference, interval, mean_and_spread, results
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.manifest import write_manifest
 
@@ -45,7 +45,10 @@ def test_runs_that_differ_in_their_seed_make_one_row(folder: Path) -> None:
     rows = [[cell.strip() for cell in row] for row in rows]
     found = {row[0]: row for row in rows}
     assert set(found) == {"a", "b"}
-    both = [100 * judge(open_run(folder / f"a_seed{i}"))["mean_class_accuracy"] for i in (0, 1)]
+    both = [
+        100 * open_run(folder / f"a_seed{i}").metrics()["test"]["mean_class_accuracy"]
+        for i in (0, 1)
+    ]
     assert found["a"][1:3] == ["2", mean_and_spread(both)]
     low, high = interval(both)
     assert found["a"][3] == f"{low:.2f} to {high:.2f}"
@@ -70,7 +73,7 @@ def test_fusions_of_several_seeds_make_one_row(folder: Path) -> None:
 def test_a_path_without_runs_is_refused(
     tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="no complete run and holds none"):
+    with pytest.raises(UsageError, match="is not a complete run directory and holds none"):
         results([folder, tmp_path / "none"])
     assert cli.main(["results", str(tmp_path / "none")]) == 2
     assert cli.main(["results", str(folder / "a_seed0"), str(folder)]) == 0

@@ -111,14 +111,12 @@ def _oracle(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _best_on_validation(runs: Sequence[Run]) -> int:
-    return int(np.argmax([_validation_accuracy(run) for run in runs]))
+    return int(np.argmax([validation_accuracy(run) for run in runs]))
 
 
-def _validation_accuracy(run: Run) -> float:
+def validation_accuracy(run: Run) -> float:
     """Return the mean class accuracy of a run on its validation images; 0 if it has none."""
-    splits, class_names = run.predictions(), run.config["dataset"]["class_names"]
-    if "val" not in splits:  # a fusion of runs with different validation images
+    metrics = run.metrics()
+    if "val" not in metrics:  # a fusion of runs with different validation images
         return 0.0
-    validation = splits["val"]
-    metrics = evaluate(validation.labels, validation.probabilities, class_names)
-    return float(metrics["mean_class_accuracy"])
+    return float(metrics["val"]["mean_class_accuracy"])

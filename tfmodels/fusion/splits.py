@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tfmodels.evaluation import evaluate
-from tfmodels.fusion.combine import fuse, fusion_path, run_fusion
+from tfmodels.fusion.combine import fusion_path, run_fusion
+from tfmodels.fusion.comparison import validation_accuracy
 from tfmodels.fusion.members import Members, load_members
 from tfmodels.fusion.significance import Comparison, bootstrap, interval, mcnemar
 from tfmodels.report.seeds import difference, mean_and_spread
 from tfmodels.report.tables import short_names, text_table, wrap
+from tfmodels.runs.contents import Run, open_run
 from tfmodels.runs.directory import is_complete, without_seed
+from tfmodels.runs.predictions import align
 
 
 def fuse_splits(
@@ -30,15 +32,16 @@ def fuse_splits(
         UsageError: the runs don't fit together, or the method can't learn from them.
     """
     loaded = [load_members(group) for group in groups]
-    fused = [_fuse_once(members, method, calibrate, out, overwrite) for members in loaded]
+    paths = [_fuse_once(members, method, calibrate, out, overwrite) for members in loaded]
+    fused = [open_run(path) for path in paths]
     networks = [without_seed(run.name) for run in loaded[0].runs]
-    validated = [[_accuracy(members, "val", i) for members in loaded] for i in range(len(networks))]
-    rival = int(np.argmax(np.mean(validated, axis=1)))
+    validated = [[validation_accuracy(run) for run in members.runs] for members in loaded]
+    rival = int(np.argmax(np.mean(validated, axis=0)))
     short = list(short_names(networks).values())
     accuracies = np.array(
         [
-            [*(_accuracy(members, "test", i) for i in range(len(networks))), ours]
-            for members, ours in zip(loaded, map(_fused_accuracy, loaded, fused), strict=True)
+            [run.metrics()["test"]["mean_class_accuracy"] for run in (*members.runs, ours)]
+            for members, ours in zip(loaded, fused, strict=True)
         ]
     )
     legend = [f"{name}: {network}" for name, network in zip(short, networks, strict=True)]
@@ -55,30 +58,14 @@ def fuse_splits(
     )
 
 
-def _fuse_once(
-    members: Members, method: str, calibrate: bool, out: Path, overwrite: bool
-) -> np.ndarray:
-    """Make the run of a fusion if it isn't there; return its probabilities of the test split."""
+def _fuse_once(members: Members, method: str, calibrate: bool, out: Path, overwrite: bool) -> Path:
+    """Make the run of a fusion if it isn't there; return its path."""
     path = fusion_path(out, members, method, calibrate)
     if is_complete(path) and not overwrite:
         print(f"{path}: complete already", file=sys.stderr)
     else:
         run_fusion(members, method, calibrate, path, overwrite)
-    return fuse(members, method, calibrate)[0]["test"]
-
-
-def _accuracy(members: Members, split: str, index: int) -> float:
-    """Return the mean class accuracy of a member; 0 if the members don't share the split."""
-    if split not in members.splits:
-        return 0.0
-    _, labels, probabilities = members.splits[split]
-    metrics = evaluate(labels, probabilities[index], members.class_names)
-    return float(metrics["mean_class_accuracy"])
-
-
-def _fused_accuracy(members: Members, fused: np.ndarray) -> float:
-    metrics = evaluate(members.splits["test"][1], fused, members.class_names)
-    return float(metrics["mean_class_accuracy"])
+    return path
 
 
 def _table(
@@ -97,22 +84,24 @@ def _table(
 
 
 def _compare_together(
-    loaded: Sequence[Members], fused: Sequence[np.ndarray], accuracies: np.ndarray, rival: int
+    loaded: Sequence[Members], fused: Sequence[Run], accuracies: np.ndarray, rival: int
 ) -> Comparison:
     """Compare fusions with a member on the images of all splits.
 
-    The interval is of the mean difference, images drawn anew in each split; McNemar's test counts
+    The interval is of the mean difference, images resampled in each split; McNemar's test counts
     an image once for each split that tests on it.
     """
-    labels = [members.splits["test"][1] for members in loaded]
-    ours = [outputs.argmax(axis=1) for outputs in fused]
-    theirs = [members.splits["test"][2][rival].argmax(axis=1) for members in loaded]
-    drawn = []
-    for seed, (true, *both) in enumerate(zip(labels, ours, theirs, strict=True)):
-        found = bootstrap(true, both, len(loaded[0].class_names), seed=seed)["mean_class_accuracy"]
-        drawn.append(found[0] - found[1])
+    pairs, drawn = [], []
+    for seed, (members, ours) in enumerate(zip(loaded, fused, strict=True)):
+        runs = {"fusion": ours, "rival": members.runs[rival]}
+        tests = {name: run.predictions()["test"] for name, run in runs.items()}
+        _, labels, probabilities = align(tests)
+        both = probabilities.argmax(axis=2)
+        found = bootstrap(labels, list(both), len(members.class_names), seed=seed)
+        drawn.append(np.subtract(*found["mean_class_accuracy"]))
+        pairs.append((labels, *both))
     low, high = interval(np.mean(drawn, axis=0))
     means = accuracies.mean(axis=0)
-    together = [np.concatenate(arrays) for arrays in (labels, ours, theirs)]
+    together = [np.concatenate(arrays) for arrays in zip(*pairs, strict=True)]
     gained, lost, p = mcnemar(*together)
     return Comparison(means[-1], means[rival], low, high, gained, lost, p, len(together[0]))

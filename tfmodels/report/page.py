@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from matplotlib.image import imsave
 
-from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
+from tfmodels.evaluation import METRICS, PROBABILISTIC
 from tfmodels.report import plots
 from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
 from tfmodels.runs.contents import PREDICTIONS, FusionComparison, Run
@@ -110,13 +110,9 @@ def _describe(run: Run) -> dict[str, Any]:
 
 
 def _describe_results(run: Run) -> dict[str, Any]:
-    splits, class_names = run.predictions(), run.config["dataset"]["class_names"]
-    test = splits["test"]
-    metrics = evaluate(test.labels, test.probabilities, class_names)
-    validation = None
-    if "val" in splits:
-        val = evaluate(splits["val"].labels, splits["val"].probabilities, class_names)
-        validation = val["mean_class_accuracy"]
+    test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
+    splits = run.metrics()
+    metrics, validation = splits["test"], splits.get("val", {}).get("mean_class_accuracy")
     fusion = run.comparison() if "members" in run.config else None
     return {
         "test": metrics,

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from tfmodels.evaluation import evaluate
 from tfmodels.report import plots
 from tfmodels.report.page import write_report
 from tfmodels.runs.contents import open_unfinished
@@ -12,16 +11,12 @@ from tfmodels.safe_files import write_json
 def write_results(run: Path) -> None:
     """Write the metrics.json, figures of results and report.html of a run that isn't complete."""
     opened = open_unfinished(run)
-    splits, class_names = opened.predictions(), opened.config["dataset"]["class_names"]
-    metrics = {
-        name: evaluate(split.labels, split.probabilities, class_names)
-        for name, split in splits.items()
-    }
+    metrics, class_names = opened.metrics(), opened.config["dataset"]["class_names"]
     cost = {key: opened.config[key] for key in ("training_flop",) if key in opened.config}
     write_json(run / "metrics.json", metrics | cost)
     figures = run / "figures"
     figures.mkdir(exist_ok=True)
-    test = splits["test"]
+    test = opened.predictions()["test"]
     plots.save(
         plots.confusion_matrix(metrics["test"]["confusion_matrix"], class_names),
         figures / "confusion_matrix.png",

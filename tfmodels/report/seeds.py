@@ -4,13 +4,12 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from scipy import stats
 
 from tfmodels.config import SOURCES
 from tfmodels.errors import UsageError
-from tfmodels.evaluation import METRICS, evaluate
+from tfmodels.evaluation import METRICS
 from tfmodels.report.page import command_line
 from tfmodels.report.tables import markdown_table, text_table
 from tfmodels.runs.contents import Run, open_run
@@ -45,17 +44,11 @@ def difference(values: Sequence[float], other: float) -> str:
     return f"{mean} ({low - other:.2f} to {high - other:.2f})"
 
 
-def judge(run: Run, split: str = "test") -> dict[str, Any]:
-    """Return the metrics of a run on a split, from its predictions."""
-    found, class_names = run.predictions()[split], run.config["dataset"]["class_names"]
-    return evaluate(found.labels, found.probabilities, class_names)
-
-
 def seeds_table(paths: Sequence[Path]) -> str:
     """Return a table for the terminal: the test metrics of each run, and their mean and spread."""
     rows, columns = [], []
     for run in map(open_run, paths):
-        metrics = judge(run)
+        metrics = run.metrics()["test"]
         columns.append([100 * metrics[key] for key in METRICS])
         cells = [f"{value:.2f}" for value in columns[-1]]
         minutes = f"{run.training_seconds() / 60:.1f}"
@@ -101,7 +94,9 @@ def _find_runs(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         inside = [path] if is_complete(path) else sorted(filter(is_complete, path.glob("*/")))
         if not inside:
-            raise UsageError(f"{path} is no complete run and holds none: name runs or their folder")
+            raise UsageError(
+                f"{path} is not a complete run directory and holds none: name runs or their folder"
+            )
         found += inside
     return list(dict.fromkeys(path.resolve() for path in found))
 
@@ -123,12 +118,10 @@ def _title(run: Run) -> str:
 
 def _row(runs: Sequence[Run]) -> tuple[float, list[str]]:
     """Return the mean of the mean class accuracies, and the row of runs that differ in seed."""
-    found = [judge(run) for run in runs]
-    columns = [[100 * metrics[key] for metrics in found] for key in METRICS]
+    found = [run.metrics() for run in runs]
+    columns = [[100 * splits["test"][key] for splits in found] for key in METRICS]
     low_high = " to ".join(map("{:.2f}".format, interval(columns[0]))) if len(runs) > 1 else ""
-    validated = [
-        100 * judge(run, "val")["mean_class_accuracy"] for run in runs if "val" in run.predictions()
-    ]
+    validated = [100 * splits["val"]["mean_class_accuracy"] for splits in found if "val" in splits]
     minutes = [run.training_seconds() / 60 for run in runs]
     first, *others = map(mean_and_spread, columns)
     return statistics.mean(columns[0]), [

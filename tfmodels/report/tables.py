@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from tfmodels.evaluation import METRICS, PROBABILISTIC, evaluate
+from tfmodels.evaluation import METRICS, PROBABILISTIC
 from tfmodels.runs.contents import open_run
 
 _FIRST, *_OTHERS = METRICS.values()
@@ -88,11 +88,7 @@ def scientific(number: float) -> str:
 def summary(path: Path) -> str:
     """Return the test results of a run: per class, most confused pairs, split, and its metrics."""
     run = open_run(path)
-    dataset = run.config["dataset"]
-    metrics = {
-        split: evaluate(found.labels, found.probabilities, dataset["class_names"])
-        for split, found in run.predictions().items()
-    }
+    metrics = run.metrics()
     test, validation = metrics["test"], metrics.get("val")
     per_class = text_table(
         ["class", "precision", "recall", "F1", "images"],
@@ -113,7 +109,7 @@ def summary(path: Path) -> str:
             per_class,
             "",
             wrap(f"Most confused: {'; '.join(test['most_confused']) or 'none'}"),
-            wrap(f"Split: {dataset['split']}"),
+            wrap(f"Split: {run.config['dataset']['split']}"),
             "",
             *lines,
         ]

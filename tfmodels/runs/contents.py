@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs.directory import is_complete
@@ -241,6 +241,20 @@ class Run:
                     f"{expected}: train again"
                 )
         return splits
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the metrics of each split, as of `evaluate`, from the predictions.
+
+        Raises:
+            RunError: as of `predictions`.
+        """
+        from tfmodels.evaluation import evaluate
+
+        class_names = self.config["dataset"]["class_names"]
+        return {
+            split: evaluate(found.labels, found.probabilities, class_names)
+            for split, found in self.predictions().items()
+        }
 
     def images(self, name: str) -> "dict[str, np.ndarray]":
         """Return the test images of `mistakes.npz` or `sample.npz`, by id.

@@ -9,7 +9,7 @@ from tfmodels.config import Config
 from tfmodels.evaluation import METRICS, evaluate
 from tfmodels.fusion.combine import fuse
 from tfmodels.fusion.members import load_members
-from tfmodels.report.seeds import difference, judge, mean_and_spread
+from tfmodels.report.seeds import difference, mean_and_spread
 from tfmodels.report.tables import csv_table, markdown_table, percent, select_columns
 from tfmodels.runs.contents import open_run
 from tfmodels.safe_files import write_text
@@ -83,12 +83,12 @@ def run_table3(
     table = {name: (_with_file(row, files or {}), study) for name, (row, study) in TABLE3.items()}
     cells = _run_rows(table, config, out, overwrite, seeds)
     for seed in seeds:
-        pair = [cell.run for cell in cells if cell.row in FUSED and cell.seed == seed]
-        members = load_members([run for run in pair if run])
+        pair = [out / cell.run for cell in cells if cell.row in FUSED and cell.seed == seed]
+        members = load_members(pair)
         fused, _ = fuse(members, "sum")
         _, labels, _ = members.splits["test"]
         metrics = evaluate(labels, fused["test"], members.class_names)
-        cells.append(Cell("late fusion of the two", seed, metrics, FUSION, None))
+        cells.append(Cell("late fusion of the two", seed, metrics, FUSION, "", 0.0))
     return _write_table("network", cells, out / "table3")
 
 
@@ -108,18 +108,16 @@ class Cell:
         seed: of the run.
         metrics: of the test images.
         study: the study's four.
-        run: path of the run; None of a fusion, which isn't kept.
+        run: name of the run; empty of a fusion, which isn't kept.
+        minutes: that its training took.
     """
 
     row: str
     seed: int
     metrics: dict[str, Any]
     study: tuple[float, ...]
-    run: Path | None
-
-    def minutes(self) -> float:
-        """Return how long the training took."""
-        return open_run(self.run).training_seconds() / 60 if self.run else 0.0
+    run: str
+    minutes: float
 
 
 def _run_rows(
@@ -131,10 +129,10 @@ def _run_rows(
         f"{row}, seed {seed}": dataclasses.replace(config, seed=seed, **table[row][0])
         for row, seed in keys
     }
-    paths = run_all(configs, out, overwrite).values()
+    runs = map(open_run, run_all(configs, out, overwrite).values())
     return [
-        Cell(row, seed, judge(open_run(path)), table[row][1], path)
-        for (row, seed), path in zip(keys, paths, strict=True)
+        Cell(row, seed, run.metrics()["test"], table[row][1], run.name, run.training_seconds() / 60)
+        for (row, seed), run in zip(keys, runs, strict=True)
     ]
 
 
@@ -144,7 +142,7 @@ def _write_table(first: str, cells: Sequence[Cell], path: Path) -> str:
         [
             *(cell.row, cell.seed, *(percent(cell.metrics[key]) for key in METRICS)),
             *(f"{metric:.2f}" for metric in cell.study),
-            *(f"{cell.minutes():.1f}", cell.run.name if cell.run else ""),
+            *(f"{cell.minutes:.1f}", cell.run),
         ]
         for cell in cells
     ]
@@ -176,5 +174,5 @@ def _mean_row(cells: Sequence[Cell]) -> list[str]:
         *(cells[0].row, str(len(cells)), *map(mean_and_spread, ours)),
         *(f"{metric:.2f}" for metric in study),
         difference(ours[0], study[0]),
-        f"{sum(cell.minutes() for cell in cells) / len(cells):.1f}",
+        f"{sum(cell.minutes for cell in cells) / len(cells):.1f}",
     ]
