@@ -6,11 +6,12 @@ import pytest
 from sklearn.metrics import log_loss
 
 from tfmodels.config import Config
+from tfmodels.training.adam import Adam
 from tfmodels.training.optimizers import SmoothedCrossentropy, build_loss, build_optimizer
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD"), ("muon", "Muon")]
+    ("name", "expected"), [("adam", "Adam"), ("adamw", "Adam"), ("sgd", "SGD"), ("muon", "Muon")]
 )
 def test_optimizers_take_their_settings(name: str, expected: str) -> None:
     decay = None if name == "muon" else 0.03
@@ -72,3 +73,19 @@ def test_without_smoothing_it_is_the_log_loss() -> None:
     probabilities = np.array([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]])
     loss = build_loss(Config())
     assert float(loss(labels, probabilities)) == pytest.approx(log_loss(labels, probabilities))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_adam_is_keras_adam(precision: str, tf_test: Any) -> None:
+    start = np.random.default_rng(0).normal(size=(3, 4)).astype(precision)
+    settings: Any = {"beta_1": 0.8, "beta_2": 0.95, "weight_decay": 0.1, "clipnorm": 0.5}
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.0)
+    found = []
+    for kind in (Adam, keras.optimizers.Adam):
+        variable = keras.Variable(start, dtype=precision)
+        optimizer = kind(schedule, **settings)
+        for _ in range(10):
+            optimizer.apply([variable**2 - 1], [variable])
+        found.append([variable, *optimizer.variables])
+    for ours, theirs in zip(*found, strict=True):
+        tf_test.assertAllClose(ours, theirs, atol=1e-6)

@@ -6,12 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfmodels.training.adam import Adam
+
 # Of the quintic polynomial whose iteration brings all singular values near 1 in few steps.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 @keras.saving.register_keras_serializable("tfmodels")
-class Muon(keras.optimizers.Adam):
+class Muon(Adam):
     """Muon for kernels of 2-D convolutions, but depthwise ones, and Adam for all other variables.
 
     The momentum of a kernel, as a matrix of a row for each output channel, is replaced by the

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfmodels.config import Config
+from tfmodels.training.adam import Adam
 from tfmodels.training.muon import Muon
 
 
@@ -22,12 +23,13 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.optimizers.Op
     }
     if config.weight_decay is not None:
         options["weight_decay"] = config.weight_decay
+    elif config.optimizer == "adamw":
+        options["weight_decay"] = 0.004  # Keras' default
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
     if config.optimizer == "muon":
         return Muon(**options)
-    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
-    return kinds[config.optimizer](epsilon=1e-8, **options)  # PyTorch's epsilon
+    return Adam(epsilon=1e-8, **options)  # PyTorch's epsilon
 
 
 def _schedule(
