@@ -1,13 +1,16 @@
-"""Print and draw accuracy against FLOP and seconds: recipes, the study, and published records.
+"""Print accuracy, FLOP and seconds of recipes, and draw the table of docs/PERFORMANCE.md.
 
     python train_cifar.py --recipe fast --seeds 0 1 2 --out runs/recipes
-    python -m benchmarks.frontier runs/recipes --out docs/figures
+    python -m benchmarks.frontier runs/recipes
+    python -m benchmarks.frontier --out docs/figures
 
-Every finished run counts that has all settings of its recipe, but perhaps `--split final`.
+The first prints rows for that table, in which the study and published records stand too. Every
+finished run counts that has all settings of its recipe, but perhaps `--split final`.
 """
 
 import argparse
 import dataclasses
+import itertools
 import statistics
 from pathlib import Path
 from typing import Any
@@ -22,16 +25,8 @@ from tfmodels.report.tables import markdown_table, scientific
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import is_complete
 
-# What isn't ours: name, test accuracy in percent, training FLOP, seconds, on what. See
-# https://github.com/KellerJordan/cifar10-airbench and arXiv:2404.00498.
-OTHERS: list[tuple[str, float, float, float | None, str]] = [
-    ("the study", 79.95, 7.6e13, None, ""),
-    ("hiverge cifar10-speedrun", 94.01, 2.6e14, 2.0, "one A100"),
-    ("airbench94_muon", 94.01, 2.9e14, 2.6, "one A100"),
-    ("airbench94", 94.01, 3.6e14, 3.8, "one A100"),
-    ("airbench95", 95.01, 1.4e15, 10.4, "one A100"),
-    ("airbench96_faster", 96.00, 3.1e15, 27.0, "one A100"),
-]
+TABLE = Path("docs/PERFORMANCE.md")
+HEADER = ["", "accuracy, %", "n", "training FLOP", "training seconds", "on"]
 
 
 def read_runs(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
@@ -63,7 +58,7 @@ def is_recipe(settings: dict[str, Any]) -> bool:
 
 
 def table(runs: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the table of recipes and of what isn't ours, by FLOP."""
+    """Return the table of recipes, by FLOP."""
     rows: list[tuple[float, list[str]]] = []
     for recipe, found in runs.items():
         accuracies, seconds = ([run[key] for run in found] for key in ("accuracy", "seconds"))
@@ -71,25 +66,33 @@ def table(runs: dict[str, list[dict[str, Any]]]) -> str:
         on = f"{found[0]['cores']} cores"
         numbers = [mean_and_spread(accuracies), str(len(found)), scientific(flop)]
         rows.append((flop, [f"`{recipe}`", *numbers, f"{statistics.median(seconds):.0f}", on]))
-    for name, accuracy, flop, time, on in OTHERS:
-        took = "" if time is None else f"{time}"
-        rows.append((flop, [name, f"{accuracy:.2f}", "", scientific(flop), took, on]))
-    header = ["", "accuracy, %", "n", "training FLOP", "training seconds", "on"]
-    return markdown_table(header, [row for _, row in sorted(rows)])
+    return markdown_table(HEADER, [row for _, row in sorted(rows)])
 
 
-def draw(runs: dict[str, list[dict[str, Any]]]) -> Figure:
-    """Draw accuracy against FLOP and against seconds."""
+def read_table(text: str) -> list[list[str]]:
+    """Return the cells of the rows of the first such table in a text."""
+    lines = (
+        [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        for line in text.splitlines()
+    )
+    next(cells for cells in lines if cells == HEADER)
+    next(lines)  # the rule below it
+    return list(iter(lambda: next(lines), []))
+
+
+def draw(rows: list[list[str]]) -> Figure:
+    """Draw accuracy, with its spread, against FLOP and against seconds."""
     figure = Figure((10, 4.5), layout="constrained")
-    labels = {"flop": "training FLOP", "seconds": "training seconds (records: one A100)"}
-    for axes, key in zip(figure.subplots(1, 2, sharey=True), labels, strict=True):
-        for recipe, found in runs.items():
-            points = [run[key] for run in found], [run["accuracy"] for run in found]
-            axes.plot(*points, ".", label=recipe)
-        for marker, (name, accuracy, flop, time, _) in zip("*sPXD^", OTHERS, strict=True):
-            x = [flop] if key == "flop" else [time] if time else []
-            axes.plot(x, [accuracy] * len(x), marker, color="gray", label=name)
-        axes.set(xscale="log", xlabel=labels[key])
+    labels = {3: "training FLOP", 4: "training seconds (records: one A100)"}
+    for axes, column in zip(figure.subplots(1, 2, sharey=True), labels, strict=True):
+        for marker, row in zip(itertools.cycle("osv^DP*X<>d"), rows, strict=False):
+            mean, _, spread = row[1].partition(" ± ")
+            options = {} if row[2] else {"color": "gray"}  # what isn't ours
+            x = float(row[column] or "nan")
+            axes.errorbar(
+                x, float(mean), float(spread or 0), fmt=marker, label=row[0].strip("`"), **options
+            )
+        axes.set(xscale="log", xlabel=labels[column])
         axes.grid(alpha=0.3)
     first, _ = figure.axes
     first.set_ylabel("test accuracy, %")
@@ -100,15 +103,15 @@ def draw(runs: dict[str, list[dict[str, Any]]]) -> Figure:
 
 
 def main() -> None:
-    """Read the runs, print the table and draw the figure."""
+    """Print the table of runs, or draw that of the document."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    runs = read_runs(args.folders)
-    print(table(runs))
+    if args.folders:
+        print(table(read_runs(args.folders)))
     if args.out:
-        save(draw(runs), args.out / "frontier.png")
+        save(draw(read_table(TABLE.read_text())), args.out / "frontier.png")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import time
 
 import tensorflow as tf
 
-from benchmarks.speed import keras_speed, random_images
+from benchmarks.speed import ROWS, keras_speed, random_images
 from tfmodels.data.augmentation import crop_and_flip
 from tfmodels.data.images import Split
 from tfmodels.data.pipeline import training_batches
 from tfmodels.models.catalog import build
 from tfmodels.models.flop import TRAINING, forward_flop
-from tfmodels.recipes import RECIPES, configure
+from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table
 
 SIDE, PRODUCTS = 4096, 5  # of the matrices, and how many products of them are timed
@@ -51,7 +51,7 @@ def main() -> None:
     rows = [[precision, f"{limit / 1e9:,.0f}"] for precision, limit in limits.items()]
     print(markdown_table([f"product of {SIDE} x {SIDE}", "GFLOP/s"], rows), end="\n\n")
     rows = []
-    for name in RECIPES:
+    for name in dict.fromkeys(name for name, _ in ROWS):
         config = configure(name)
         speed = keras_speed(config)
         model = build(config.model, (32, 32, 3), 10, config.image_size)

@@ -15,8 +15,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from benchmarks.speed import keras_training
-from tfmodels.recipes import RECIPES, configure
+from benchmarks.speed import ROWS, keras_training
+from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table
 from tfmodels.training.batch_norm import fused_batch_norms
 
@@ -52,7 +52,7 @@ def operations(folder: Path) -> collections.Counter[str]:
 def main() -> None:
     """Profile and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("recipe", choices=[name for name, _ in ROWS])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         steps = profile(args.recipe, Path(name))

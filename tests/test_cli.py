@@ -32,8 +32,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             calls.append((config, options))
             return Path("run")
 
-        def run_table1(self, config: Config, out: Path, overwrite: bool, seeds: Any) -> str:
-            calls.append((config, "table1", out, overwrite, seeds))
+        def run_table1(self, settings: Any, out: Path, overwrite: bool, seeds: Any) -> str:
+            calls.append((settings, "table1", out, overwrite, seeds))
             return "the table"
 
         def run_seeds(self, config: Config, seeds: Any, out: Path, overwrite: bool) -> list[Path]:
@@ -102,7 +102,7 @@ def test_each_script_has_a_sample_of_its_own(asked: list[Any], tmp_path: Path) -
 def test_flags_override_a_recipe(
     asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.1})
+    monkeypatch.setitem(RECIPES, "quick", lambda asked: {"epochs": 2, "lr": 0.1})
     line = ["--recipe", "quick", "--epochs", "3", "--out", str(tmp_path)]
     assert cli.train_cifar(line) == 0
     assert asked[0][0] == configure("quick", epochs=3)
@@ -121,10 +121,10 @@ def test_a_table_takes_all_other_settings(
 ) -> None:
     line = ["--table1", "--seed", "3", "--out", str(tmp_path), "--overwrite"]
     assert cli.train_cifar(line) == 0
-    assert asked == [(Config(seed=3), "table1", tmp_path, True, [3])]
+    assert asked == [({"data": "cifar10", "seed": 3}, "table1", tmp_path, True, [3])]
     assert capsys.readouterr().out == "the table\n"
     assert cli.train_cifar(["--table1", "--seeds", "2", "1", "--out", str(tmp_path)]) == 0
-    assert asked[1:] == [(Config(), "table1", tmp_path, False, [2, 1])]
+    assert asked[1:] == [({"data": "cifar10"}, "table1", tmp_path, False, [2, 1])]
 
 
 def test_the_weights_of_table3_can_be_files(
@@ -159,7 +159,7 @@ def test_several_seeds_are_runs_of_their_own(
         ("--seeds 1 2 1", "--seeds are [1, 2, 1]: each must be there once"),
         ("--seeds 1 -2", "--seed is -2: it must be a whole number from 0"),
         ("--seeds", "argument --seeds: expected at least one argument"),
-        ("--table1 --recipe fast", "--table1 sets --recipe itself: leave --recipe out"),
+        ("--table1 --recipe fast", "--recipe is 'fast': --table1 has it as study"),
     ],
 )
 def test_seeds_that_cannot_be(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ TRAINING_IMAGES = {False: 45_000, True: 49_500}  # of CIFAR-10, without and with
 
 
 def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RECIPES, "quick", lambda: {"epochs": 2, "lr": 0.01})
+    monkeypatch.setitem(RECIPES, "quick", lambda asked: {"epochs": 2, "lr": 0.01})
     assert configure() == Config()
     quick = configure("quick", lr=0.1)
     assert quick == Config(recipe="quick", epochs=2, lr=0.1)
@@ -31,7 +32,9 @@ def test_a_recipe_gives_settings_that_others_override(monkeypatch: pytest.Monkey
         configure(x=1)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [name for name in RECIPES if name != "tuned"]
+)  # which is for images from above
 def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
     config = configure(name)
     assert config.recipe == name
@@ -44,13 +47,31 @@ def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
     assert flop == pytest.approx(float(said), rel=0.01)
 
 
+def test_the_tuned_recipe_goes_by_network_and_weights() -> None:
+    mobilenet, alexnet = (configure("tuned", model=name) for name in ("mobilenetv2", "alexnet"))
+    pretrained = configure("tuned", model="alexnet", weights="imagenet")
+    assert mobilenet.lr > alexnet.lr > pretrained.lr
+    from_above = configure("tuned", data="eurosat", model="mobilenetv2")
+    assert configure("tuned", data="eurosat") == from_above
+    assert configure("tuned", model="alexnet", lr=0.5).lr == 0.5
+    assert run_name(pretrained) == "cifar10_tuned_alexnet_imagenet_seed0"
+    changed = dataclasses.replace(alexnet, lr=0.5)
+    assert run_name(changed) == "cifar10_tuned_alexnet_lr0.5_seed0"
+
+
 @pytest.mark.parametrize(("data", "reached"), [("land-sample", 0.3), ("folder", 0.8)])
 def test_recipes_learn_images_from_above_and_of_a_folder(
     data: str, reached: float, sample_dir: Path, tmp_path: Path
 ) -> None:
     if data == "folder":
         data = str(fill(tmp_path / "images", {"dark": 60, "red": 60, "redder": 60}))
-    settings = {"data": data, "data_dir": str(sample_dir), "limit": 100, "batch_size": 10}
+    settings = {
+        "data": data,
+        "data_dir": str(sample_dir),
+        "limit": 100,
+        "batch_size": 10,
+        "epochs": 5,
+    }
     made = run(configure("instant", **settings), out=tmp_path / "runs")
     test = json.loads((made / "metrics.json").read_text())["test"]
     assert test["mean_class_accuracy"] > reached

@@ -38,4 +38,4 @@ def test_all_networks_are_killed() -> None:
     assert not [
         name for name in NETWORKS if name not in ("vgg", "toy") and f"--model {name} " not in lines
     ]
-    assert {flag(name) for recipe in RECIPES.values() for name in recipe()} <= {*lines.split()}
+    assert {flag(name) for recipe in RECIPES.values() for name in recipe({})} <= {*lines.split()}

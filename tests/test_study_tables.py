@@ -18,7 +18,7 @@ from tfmodels.errors import RunError, UsageError
 from tfmodels.evaluation import METRICS
 from tfmodels.experiment import run
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.recipes import run_name
+from tfmodels.recipes import configure, run_name
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import is_complete
 from tfmodels.runs.manifest import write_manifest
@@ -63,7 +63,7 @@ def test_table1_runs_what_is_missing_and_skips_what_is_complete(
     stopped = dataclasses.replace(config, epochs=2)
     (tmp_path / (run_name(stopped) + ".incomplete")).mkdir()
 
-    table = study.run_table1(config, tmp_path)
+    table = study.run_table1({"data": "toy"}, tmp_path)
 
     assert (first / "config.json").read_text() == kept
     assert "complete already" in capsys.readouterr().err
@@ -130,7 +130,7 @@ def test_a_table_of_several_seeds_has_means_spreads_and_intervals(
     for seed in (1, 2):
         for changes, _ in study.TABLE1.values():
             complete_run(Config(seed=seed, **changes))
-    table = study.run_table1(Config(), five_runs, seeds=(0, 1, 2))
+    table = study.run_table1({}, five_runs, seeds=(0, 1, 2))
     name, (changes, metrics) = next(iter(study.TABLE1.items()))
     runs = [five_runs / run_name(Config(seed=seed, **changes)) for seed in (0, 1, 2)]
     ours = np.array([float(accuracy(run)) for run in runs])
@@ -152,10 +152,10 @@ def test_table1_refuses_a_run_with_other_settings(five_runs: Path) -> None:
     settings = open_run(run).config["settings"]
     change_json(run / "config.json", settings=settings | {"gamma": 0.5})
     with pytest.raises(RunError, match=r"config\.json doesn't match the manifest"):
-        study.run_table1(Config(), five_runs)
+        study.run_table1({}, five_runs)
     write_manifest(run)
     with pytest.raises(UsageError, match=r"made with `gamma=0.5`, not 0.1"):
-        study.run_table1(Config(), five_runs)
+        study.run_table1({}, five_runs)
 
 
 def test_table1_refuses_predictions_of_another_run(five_runs: Path) -> None:
@@ -165,7 +165,7 @@ def test_table1_refuses_predictions_of_another_run(five_runs: Path) -> None:
     )
     first.write_bytes(second.read_bytes())
     with pytest.raises(RunError, match=r"predictions\.npz doesn't match the manifest"):
-        study.run_table1(Config(), five_runs)
+        study.run_table1({}, five_runs)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -174,7 +174,7 @@ def test_table1_never_removes_files_of_others(tmp_path: Path, overwrite: bool) -
     notes.parent.mkdir()
     notes.write_text("years of work")
     with pytest.raises(UsageError, match="is in the way and not a run"):
-        study.run_table1(Config(), tmp_path, overwrite)
+        study.run_table1({}, tmp_path, overwrite)
     assert notes.read_text() == "years of work"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -182,7 +182,7 @@ def test_table1_never_removes_files_of_others(tmp_path: Path, overwrite: bool) -
 def test_table1_finds_a_folder_in_the_way_before_it_trains(tmp_path: Path) -> None:
     (tmp_path / run_name(Config(epochs=20))).mkdir()
     with pytest.raises(UsageError, match="not a complete run"):
-        study.run_table1(Config(), tmp_path)
+        study.run_table1({}, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -201,7 +201,7 @@ def test_table3_has_the_studys_settings_and_metrics() -> None:
 def four_runs(tmp_path: Path, complete_run: Callable[[Config], Path]) -> Path:
     """A folder with four complete runs, one for each row of Table 3."""
     for changes, _ in study.TABLE3.values():
-        complete_run(Config(data="eurosat", **changes))
+        complete_run(configure("tuned", data="eurosat", **changes))
     return tmp_path
 
 
@@ -230,9 +230,9 @@ def test_table3_finds_missing_weights_before_it_trains(
     missing = changes | {"weights": str(tmp_path / "missing.npz")}
     rows = {"MobileNet": study.TABLE3["MobileNet"], "pretrained": (missing, metrics)}
     monkeypatch.setattr(study, "TABLE3", rows)
-    config = Config(data="land-sample", data_dir=str(sample_dir), limit=64, epochs=1)
+    settings = {"data": "land-sample", "data_dir": str(sample_dir), "limit": 64, "epochs": 2}
     with pytest.raises(RunError, match=r"missing\.npz"):
-        study.run_table3(config, tmp_path / "runs")
+        study.run_table3(settings, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
@@ -242,9 +242,9 @@ def test_table3_starts_from_files_where_they_are_named(
     file = four_runs / "conv.npz"
     file.write_text("")
     changes, _ = study.TABLE3["AlexNet, pretrained"]
-    of_file = complete_run(Config(data="eurosat", **(changes | {"weights": str(file)})))
-    study.run_table3(Config(data="eurosat"), four_runs, files={"alexnet": str(file)})
+    of_file = complete_run(configure("tuned", data="eurosat", **(changes | {"weights": str(file)})))
+    study.run_table3({"data": "eurosat"}, four_runs, files={"alexnet": str(file)})
     with (four_runs / "table3.csv").open() as table:
         runs = {row["network"]: row["run"] for row in csv.DictReader(table)}
     assert runs["AlexNet, pretrained"] == of_file.name
-    assert runs["MobileNet, pretrained"] == "eurosat_mobilenetv2_imagenet_seed0"
+    assert runs["MobileNet, pretrained"] == "eurosat_tuned_imagenet_seed0"

@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "cosine, augmented": {"schedule": "cosine", "warmup_epochs": 1, "augment": True}
     | {"label_smoothing": 0.1, "class_weights": True, "clip_norm": 0.1},
     "adamw, float16": {"optimizer": "adamw", "precision": "mixed_float16", "ema": 0.5},
-    "recipe": RECIPES["instant"]() | {"model": "toy", "batch_size": 25, "epochs": 3},
+    "recipe": RECIPES["instant"]({}) | {"model": "toy", "batch_size": 25, "epochs": 3},
     "head-then-all": {"trainable": "head-then-all", "weights": "w.keras", "augment": True},
 }
 

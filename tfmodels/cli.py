@@ -30,14 +30,15 @@ class Table:
     """A table of the study, which one flag of its script fills.
 
     `run` is a function of `study.tables`, named because importing it loads TensorFlow; `sets` are
-    the settings that differ between its rows, and `weights` the networks whose ImageNet weights can
-    be files.
+    the settings that differ between its rows, `recipes` those it can have, the default first, and
+    `weights` the networks whose ImageNet weights can be files.
     """
 
     flag: str
     help: str
     run: str
     sets: tuple[str, ...]
+    recipes: tuple[str, ...] = ("study",)
     weights: tuple[str, ...] = ()
 
 
@@ -45,13 +46,14 @@ TABLE1 = Table(
     "--table1",
     "run the five settings of the study's Table 1",
     "run_table1",
-    ("recipe", "lr", "epochs", "schedule", "name"),
+    ("lr", "epochs", "schedule", "name"),
 )
 TABLE3 = Table(
     "--table3",
     "run the four networks of the study's Table 3 and fuse the pretrained two",
     "run_table3",
-    ("recipe", "model", "weights", "trainable", "image_size", "name"),
+    ("model", "weights", "trainable", "image_size", "name"),
+    ("tuned", "study"),
     ("mobilenetv2", "alexnet"),
 )
 
@@ -158,7 +160,7 @@ def fill_training(
             check_writable(args.out)
             study = import_quietly("tfmodels.study.tables")
             options = {"files": files} if table.weights else {}
-            print(getattr(study, table.run)(config, args.out, args.overwrite, seeds, **options))
+            print(getattr(study, table.run)(settings, args.out, args.overwrite, seeds, **options))
         elif args.seeds:
             _train_seeds(config, seeds, args.out, args.overwrite)
         else:
@@ -258,6 +260,10 @@ def check_table(args: argparse.Namespace, table: Table) -> None:
     for name in table.sets:
         if getattr(args, name, None) is not None:
             raise UsageError(f"{table.flag} sets `{name}` itself: leave `{name}` out")
+    recipe = getattr(args, "recipe", table.recipes[0])
+    if recipe not in table.recipes:
+        listed = " or ".join(table.recipes)
+        raise UsageError(f"`recipe` is {recipe!r}: {table.flag} has it as {listed}")
 
 
 def fill_fusing(parser: argparse.ArgumentParser) -> None:

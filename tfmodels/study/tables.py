@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfmodels.config import Config
 from tfmodels.evaluation import METRICS, evaluate
 from tfmodels.fusion.combine import fuse
 from tfmodels.fusion.members import load_members
+from tfmodels.recipes import configure
 from tfmodels.report.seeds import difference, mean_and_spread
 from tfmodels.report.tables import csv_table, markdown_table, percent, select_columns
 from tfmodels.runs.contents import open_run
@@ -44,14 +44,14 @@ FUSION = (97.75, 97.71, 97.78, 97.63)
 
 
 def run_table1(
-    config: Config, out: Path, overwrite: bool = False, seeds: Sequence[int] = ()
+    settings: Mapping[str, Any], out: Path, overwrite: bool = False, seeds: Sequence[int] = (0,)
 ) -> str:
     """Run Table 1's settings, skipping complete runs, and write table1.csv and table1.md.
 
-    Runs that stopped early go on. Other settings (data, precision, ...) hold for all.
+    Runs that stopped early go on.
 
     Args:
-        config: the settings, and the seed where no seeds are given.
+        settings: of `recipes.configure`, which hold for all rows (data, precision, ...).
         out: folder of the runs.
         overwrite: whether to start over, and replace complete runs.
         seeds: of the runs of each row.
@@ -63,25 +63,26 @@ def run_table1(
     Raises:
         UsageError: a run of the same name has other settings, or isn't a run.
     """
-    cells = _run_rows(TABLE1, config, out, overwrite, seeds or [config.seed])
+    cells = _run_rows(TABLE1, settings, out, overwrite, seeds)
     return _write_table("setting", cells, out / "table1")
 
 
 def run_table3(
-    config: Config,
+    settings: Mapping[str, Any],
     out: Path,
     overwrite: bool = False,
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] = (0,),
     files: Mapping[str, str] | None = None,
 ) -> str:
     """Run Table 3's networks as `run_table1` does, and fuse the pretrained two of each seed.
 
-    The last row adds the softmax vectors of both; it writes table3.csv and table3.md. `files` hold
-    ImageNet weights, by network, in place of a download.
+    The recipe is `tuned` if the settings name no other. The last row adds the softmax vectors of
+    both; it writes table3.csv and table3.md. `files` hold ImageNet weights, by network, in place of
+    a download.
     """
-    seeds = seeds or [config.seed]
+    settings = {"recipe": "tuned"} | dict(settings)
     table = {name: (_with_file(row, files or {}), study) for name, (row, study) in TABLE3.items()}
-    cells = _run_rows(table, config, out, overwrite, seeds)
+    cells = _run_rows(table, settings, out, overwrite, seeds)
     for seed in seeds:
         pair = [out / cell.run for cell in cells if cell.row in FUSED and cell.seed == seed]
         members = load_members(pair)
@@ -121,12 +122,16 @@ class Cell:
 
 
 def _run_rows(
-    table: Mapping[str, Row], config: Config, out: Path, overwrite: bool, seeds: Sequence[int]
+    table: Mapping[str, Row],
+    settings: Mapping[str, Any],
+    out: Path,
+    overwrite: bool,
+    seeds: Sequence[int],
 ) -> list[Cell]:
     """Run all rows with the first seed, then with the next; return what they reach."""
     keys = [(row, seed) for seed in seeds for row in table]
     configs = {
-        f"{row}, seed {seed}": dataclasses.replace(config, seed=seed, **table[row][0])
+        f"{row}, seed {seed}": configure(**{**settings, **table[row][0], "seed": seed})
         for row, seed in keys
     }
     runs = map(open_run, run_all(configs, out, overwrite).values())

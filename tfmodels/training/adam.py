@@ -8,9 +8,8 @@ import keras
 class Adam(keras.optimizers.Adam):
     """Keras' Adam, which on TensorFlow updates each variable by one fused operation.
 
-    Kingma and Ba 2015 (arXiv:1412.6980), with the same variables and, to rounding, the same results
-    as `keras.optimizers.Adam`; without `amsgrad`. On other backends, which fuse by themselves, it is
-    Keras' own.
+    Kingma and Ba 2015 (arXiv:1412.6980). Variables are Keras', and results too, to rounding;
+    without `amsgrad`. On other backends, which fuse by themselves, it is Keras' own.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
