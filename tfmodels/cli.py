@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("fuse", fill_fusing),
         ("report", fill_report),
         ("results", fill_results),
+        ("suspects", fill_suspects),
         ("verify", fill_verifying),
     ):
         (text,) = (fill.__doc__ or "").splitlines()[:1]
@@ -343,25 +344,34 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
         runs = [_open_run(run) for run in args.runs]
         default = (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
         path = args.out or default
-        if path.is_dir():
-            raise UsageError(f"`out` {path} is a folder: name a file, such as report.html in it")
-        if not path.parent.is_dir():
-            raise UsageError(f"`out` {path}: there is no folder {path.parent}")
-        place, own = path.parent.resolve(), [run.resolve() for run in args.runs]
-        inside = any(
-            (folder / name).exists()
-            for folder in (place, *place.parents)
-            for name in (MARKER, MANIFEST)
-        )
-        if inside and (own, path.name) != ([place], "report.html"):
-            raise UsageError(f"`out` {path} is in a run directory: name a file elsewhere")
-        check_writable(path.parent)
+        _check_page(path, args.runs)
         from tfmodels.report.page import write_report
 
         write_report(runs, path)
         print(f"report: {path}")
 
     parser.set_defaults(command=command, parser=parser)
+
+
+def _check_page(path: Path, own: Sequence[Path]) -> None:
+    """Check that a page can be written: not into a run, but as the report of the only one.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if path.is_dir():
+        raise UsageError(f"`out` {path} is a folder: name a file, such as report.html in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"`out` {path}: there is no folder {path.parent}")
+    place = path.parent.resolve()
+    inside = any(
+        (folder / name).exists()
+        for folder in (place, *place.parents)
+        for name in (MARKER, MANIFEST)
+    )
+    if inside and ([run.resolve() for run in own], path.name) != ([place], "report.html"):
+        raise UsageError(f"`out` {path} is in a run directory: name a file elsewhere")
+    check_writable(path.parent)
 
 
 def fill_results(parser: argparse.ArgumentParser) -> None:
@@ -376,6 +386,33 @@ def fill_results(parser: argparse.ArgumentParser) -> None:
         from tfmodels.report.seeds import results
 
         print(results(args.runs))
+
+    parser.set_defaults(command=command, parser=parser)
+
+
+def fill_suspects(parser: argparse.ArgumentParser) -> None:
+    """Write a page of test images whose label all runs contradict, to find wrong labels."""
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="run directories of several networks, seeds or splits, or folders of them",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("suspects.html"), help="file to write [suspects.html]"
+    )
+    _add_debug(parser)
+
+    def command(args: argparse.Namespace) -> None:
+        """Check what is asked for, and write the page."""
+        _check_page(args.out, [])
+        from tfmodels.report.seeds import find_runs
+        from tfmodels.report.suspects import write_suspects
+        from tfmodels.runs.contents import open_run
+
+        print(write_suspects([open_run(run) for run in find_runs(args.runs)], args.out))
+        print(f"page: {args.out}")
 
     parser.set_defaults(command=command, parser=parser)
 

@@ -26,14 +26,14 @@ from tfmodels.safe_files import checksum, write_text
 
 MISTAKES = 24  # shown of a run
 COLOURS = 7  # of runs, in page.html; they repeat after that
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {
+TEMPLATES.filters |= {
     "percent": percent,
     "short": scientific,
     "in_words": learned_in_words,
@@ -58,7 +58,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         known = {name: value for name, value in row.items() if value is not None}
         rows[row["key"]] = rows.get(row["key"], row) | known
     _add_aliases(rows)
-    page = _TEMPLATES.get_template("page.html").render(
+    page = TEMPLATES.get_template("page.html").render(
         title=" and ".join(run["name"] for run in described[:3]),
         runs=described,
         rows=list(rows.values()),
@@ -219,13 +219,14 @@ def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[d
             "true": class_names[test.labels[i]],
             "predicted": class_names[predicted[i]],
             "confidence": confidence[i],
-            "image": _data_url(images[test.ids[i]]) if test.ids[i] in images else None,
+            "image": data_url(images[test.ids[i]]) if test.ids[i] in images else None,
         }
         for i in chosen
     ]
 
 
-def _data_url(image: np.ndarray) -> str:
+def data_url(image: np.ndarray) -> str:
+    """Return an image as an address that holds it, for a page of one file."""
     png = io.BytesIO()
     imsave(png, image, format="png")
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

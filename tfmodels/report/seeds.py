@@ -72,7 +72,7 @@ def results(paths: Iterable[Path]) -> str:
         RunError: a file of a run is missing or damaged.
     """
     groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in map(open_run, _find_runs(paths)):
+    for run in map(open_run, find_runs(paths)):
         groups.setdefault(_key(run), []).append(run)
     tables: dict[str, list[tuple[float, list[str]]]] = {}
     for runs in groups.values():
@@ -89,7 +89,12 @@ def results(paths: Iterable[Path]) -> str:
     return "\n\n".join([*parts, _conditions([run for runs in groups.values() for run in runs])])
 
 
-def _find_runs(paths: Iterable[Path]) -> list[Path]:
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths of complete runs: those named, and all in the folders that are named.
+
+    Raises:
+        UsageError: a path is neither.
+    """
     found: list[Path] = []
     for path in paths:
         inside = [path] if is_complete(path) else sorted(filter(is_complete, path.glob("*/")))
