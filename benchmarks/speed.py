@@ -38,14 +38,14 @@ ROWS = [
 IMAGES = 12_800  # after the first ten steps
 
 
-def random_images(batch: int) -> tuple[np.ndarray, np.ndarray]:
+def random_images(batch: int, count: int = IMAGES) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, 32, 32, 3) uint8 and labels (n,) for warm-up and measured steps."""
     rng = np.random.default_rng(0)
-    n = (10 + IMAGES // batch) * batch
+    n = (10 + count // batch) * batch
     return rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, n)
 
 
-def keras_training(config: Config) -> tuple["keras.Model", "tf.data.Dataset"]:
+def keras_training(config: Config, count: int = IMAGES) -> tuple["keras.Model", "tf.data.Dataset"]:
     """Return the compiled network of a recipe, and an epoch of random images."""
     import keras
 
@@ -55,20 +55,20 @@ def keras_training(config: Config) -> tuple["keras.Model", "tf.data.Dataset"]:
     from tfmodels.training.optimizers import build_loss, build_optimizer
 
     keras.config.set_dtype_policy(config.precision)
-    images, labels = random_images(config.batch_size)
+    images, labels = random_images(config.batch_size, count)
     split = Split(images, labels.astype(str), labels)
     model = build(config.model, (32, 32, 3), 10, config.image_size)
     model.compile(build_optimizer(config, 1000), build_loss(config), metrics=["accuracy"])
     return model, training_batches(split, config.batch_size, (0,))
 
 
-def keras_speed(config: Config) -> float:
+def keras_speed(config: Config, count: int = IMAGES) -> float:
     """Return the images a second of `fit` with the project's pipeline."""
     import keras
 
     from tfmodels.training.batch_norm import fused_batch_norms
 
-    model, batches = keras_training(config)
+    model, batches = keras_training(config, count)
     times: list[float] = []
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: times.append(time.perf_counter())
