@@ -221,6 +221,10 @@ def test_table3_of_four_complete_runs_fuses_the_pretrained_two(
     members = [four_runs / rows[name]["run"] for name in study.FUSED]
     assert fused["mean class accuracy"] == accuracy(*members)
     assert fused["study's mean class accuracy"] == "97.75"
+    assert accuracy(four_runs / fused["run"]) == fused["mean class accuracy"]
+    assert "(the best on validation), all images together:" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if str(four_runs) not in line]
+    assert max(map(len, lines)) <= 80
 
 
 def test_table3_finds_missing_weights_before_it_trains(

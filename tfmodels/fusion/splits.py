@@ -23,17 +23,29 @@ def fuse_splits(
     """Fuse each group into a run of its own, if it isn't there yet, and compare all at once.
 
     Returns:
-        A table of mean class accuracies on the test images by split, with mean, standard
-        deviation and the 95 % interval of the difference over splits; and the difference over all
-        images together. The rival is the member with the best mean over the validation images of
-        all splits.
+        The comparison in words, as of `compare_splits`.
 
     Raises:
         UsageError: the runs don't fit together, or the method can't learn from them.
     """
     loaded = [load_members(group) for group in groups]
-    paths = [_fuse_once(members, method, calibrate, out, overwrite) for members in loaded]
-    fused = [open_run(path) for path in paths]
+    paths = [fuse_once(members, method, calibrate, out, overwrite) for members in loaded]
+    return compare_splits(loaded, [open_run(path) for path in paths])
+
+
+def compare_splits(loaded: Sequence[Members], fused: Sequence[Run]) -> str:
+    """Compare fusions of the same networks on several splits with their members.
+
+    Args:
+        loaded: the members on each split.
+        fused: the run of their fusion on each.
+
+    Returns:
+        A table of mean class accuracies on the test images by split, with mean, standard
+        deviation and the 95 % interval of the difference over splits; and the difference over all
+        images together. The rival is the member with the best mean over the validation images of
+        all splits.
+    """
     networks = [without_seed(run.name) for run in loaded[0].runs]
     validated = [[validation_accuracy(run) for run in members.runs] for members in loaded]
     rival = int(np.argmax(np.mean(validated, axis=0)))
@@ -58,7 +70,7 @@ def fuse_splits(
     )
 
 
-def _fuse_once(members: Members, method: str, calibrate: bool, out: Path, overwrite: bool) -> Path:
+def fuse_once(members: Members, method: str, calibrate: bool, out: Path, overwrite: bool) -> Path:
     """Make the run of a fusion if it isn't there; return its path."""
     path = fusion_path(out, members, method, calibrate)
     if is_complete(path) and not overwrite:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfmodels.evaluation import METRICS, evaluate
-from tfmodels.fusion.combine import fuse
+from tfmodels.evaluation import METRICS
 from tfmodels.fusion.members import load_members
+from tfmodels.fusion.splits import compare_splits, fuse_once
 from tfmodels.recipes import configure
 from tfmodels.report.seeds import difference, mean_and_spread
 from tfmodels.report.tables import csv_table, markdown_table, percent, select_columns
@@ -77,20 +77,21 @@ def run_table3(
     """Run Table 3's networks as `run_table1` does, and fuse the pretrained two of each seed.
 
     The recipe is `tuned` if the settings name no other. The last row adds the softmax vectors of
-    both; it writes table3.csv and table3.md. `files` hold ImageNet weights, by network, in place of
-    a download.
+    both, in runs of their own; below the table that is compared with its members. It writes
+    table3.csv and table3.md. `files` hold ImageNet weights, by network, in place of a download.
     """
     settings = {"recipe": "tuned"} | dict(settings)
     table = {name: (_with_file(row, files or {}), study) for name, (row, study) in TABLE3.items()}
     cells = _run_rows(table, settings, out, overwrite, seeds)
+    loaded, fused = [], []
     for seed in seeds:
         pair = [out / cell.run for cell in cells if cell.row in FUSED and cell.seed == seed]
-        members = load_members(pair)
-        fused, _ = fuse(members, "sum")
-        _, labels, _ = members.splits["test"]
-        metrics = evaluate(labels, fused["test"], members.class_names)
-        cells.append(Cell("late fusion of the two", seed, metrics, FUSION, "", 0.0))
-    return _write_table("network", cells, out / "table3")
+        loaded.append(load_members(pair))
+        fused.append(open_run(fuse_once(loaded[-1], "sum", False, out, overwrite)))
+        metrics = fused[-1].metrics()["test"]
+        cells.append(Cell("late fusion of the two", seed, metrics, FUSION, fused[-1].name, 0.0))
+    table3 = _write_table("network", cells, out / "table3")
+    return f"{table3}\n\n{compare_splits(loaded, fused)}"
 
 
 def _with_file(changes: dict[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
@@ -109,8 +110,8 @@ class Cell:
         seed: of the run.
         metrics: of the test images.
         study: the study's four.
-        run: name of the run; empty of a fusion, which isn't kept.
-        minutes: that its training took.
+        run: its name.
+        minutes: that its training took, 0 of a fusion.
     """
 
     row: str
