@@ -1,51 +1,33 @@
-"""Measure each class's recall over many random splits of EuroSAT, by heads on features.
+"""Print each class's recall over runs of one network on several splits.
 
-    python benchmarks/splits.py --data-dir FOLDER --weights FILE --seeds 10
+    python train_eurosat.py --recipe tuned --weights FILE --seeds 0 1 2 3 4
+    python -m benchmarks.splits runs/eurosat_tuned_*
 
-The features are computed once; on each split, by another seed, a new head is trained. Prints each
-class's recall on the test images, mean, standard deviation and range over the splits, and how
-often it is most confused with which class.
+Mean, standard deviation and range over the splits, and with which class each is most confused on
+how many of them.
 """
 
 import argparse
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from tfmodels.data.images import load_data
-from tfmodels.evaluation import evaluate
-from tfmodels.experiment import build_network
-from tfmodels.recipes import configure
+from tfmodels.report.seeds import find_runs
 from tfmodels.report.tables import markdown_table
-from tfmodels.training.fit import predict, train_model
+from tfmodels.runs.contents import open_run
 
 
 def main() -> None:
-    """Train a head on each split and print the table."""
+    """Read the runs and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", default="eurosat")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--model", default="mobilenetv2")
-    parser.add_argument("--weights", default="imagenet")
-    parser.add_argument("--image-size", type=int)
-    parser.add_argument("--seeds", type=int, default=10)
-    args = vars(parser.parse_args())
-    matrices = []
-    for seed in range(args.pop("seeds")):
-        config = configure(trainable="head", seed=seed, **args)
-        data = load_data(config)
-        keras.utils.set_random_seed(seed)
-        with tempfile.TemporaryDirectory() as folder:
-            last = train_model(build_network(config, data), data, config, Path(folder))
-        probabilities = predict(last.network, last.data.test)
-        metrics = evaluate(data.test.labels, probabilities, data.class_names)
-        matrices.append(metrics["confusion_matrix"])
-    print(table(np.array(matrices), data.class_names))
+    parser.add_argument("runs", nargs="+", type=Path)
+    runs = [open_run(path) for path in find_runs(parser.parse_args().runs)]
+    matrices = [run.metrics()["test"]["confusion_matrix"] for run in runs]
+    print(table(np.array(matrices), runs[0].config["dataset"]["class_names"]))
 
 
-def table(counts: np.ndarray, class_names: tuple[str, ...]) -> str:
+def table(counts: np.ndarray, class_names: Sequence[str]) -> str:
     """Return the table of confusion matrices (n_splits, classes, classes)."""
     shares = counts / counts.sum(axis=2, keepdims=True)
     rows = []
