@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tfmodels import __version__, cli
+from tfmodels.commands import training
 from tfmodels.config import Config, flag, kind
 from tfmodels.errors import RunError, UsageError
 from tfmodels.recipes import RECIPES, configure
@@ -18,7 +19,7 @@ from tfmodels.terminal import Parser, run_command
 
 def training_parser(**options: Any) -> argparse.ArgumentParser:
     parser = Parser(prog="train", allow_abbrev=False)
-    cli.fill_training(parser, **options)
+    training.fill_training(parser, **options)
     return parser
 
 
@@ -50,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def summary(self, run: Path) -> str:
             return f"summary of {run}"
 
-    monkeypatch.setattr(cli, "import_quietly", lambda module: Recorder())
+    monkeypatch.setattr(training, "import_quietly", lambda module: Recorder())
     return calls
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tfmodels import cli
+from tfmodels.commands import fusing, training
 from tfmodels.config import Config, flag, kind
 from tfmodels.data.catalog import DATASETS, FOLDER, SPLIT_FOLDER
 from tfmodels.models.catalog import NETWORKS
@@ -20,9 +20,9 @@ FLAGS = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULT
 def options() -> list[argparse.Action]:
     parsers = []
     for fill, values in (
-        (cli.fill_training, {"table": cli.TABLE1}),
-        (cli.fill_training, {"table": cli.TABLE3}),
-        (cli.fill_fusing, {}),
+        (training.fill_training, {"table": training.TABLE1}),
+        (training.fill_training, {"table": training.TABLE3}),
+        (fusing.fill_fusing, {}),
     ):
         parser = argparse.ArgumentParser()
         fill(parser, **values)

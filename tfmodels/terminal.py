@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -102,3 +103,22 @@ def as_flags(message: str) -> str:
         return flag(name) if value in (None, "True") else f"{flag(name)} {value}"
 
     return re.sub(r"`(\w+)(?:=([^`]*))?`", as_flag, message)
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of commands that make runs."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="PATH", help="folder of the runs [runs]"
+    )
+    parser.add_argument("--name", help="name of the run directory [derived from the settings]")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="start over, and replace a run directory of the same name",
+    )
+    add_debug(parser)
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of all commands."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
