@@ -138,13 +138,25 @@ def train(
     return 100 * float(found["mean_class_accuracy"])
 
 
+def gains_table(found: Mapping[str, Sequence[float]]) -> str:
+    """Return the table of the accuracies by seed, of which the first are the recipe's."""
+    first = next(iter(found.values()))
+    rows = []
+    for name, accuracies in found.items():
+        gains = np.subtract(accuracies, first)
+        numbers = [f"{gain:+.2f}" for gain in (gains.mean(), *gains)]
+        rows.append([name, f"{np.mean(accuracies):.2f}", *numbers])
+    header = ["change", "accuracy, %", "gain", *(f"seed {seed}" for seed in range(len(first)))]
+    return markdown_table(header, rows)
+
+
 def main() -> None:
     """Train with each change and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-dir")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    rows, found = [], {}
+    found = {}
     for name, change in CHANGES.items():
         settings = {"data_dir": args.data_dir, **change.get("settings", {})}
         configs = [configure("instant", seed=seed, **settings) for seed in range(args.seeds)]
@@ -152,12 +164,8 @@ def main() -> None:
             found[name] = [
                 train(load_data(config), config, **change.get("train", {})) for config in configs
             ]
-        gains = np.subtract(found[name], found["the recipe"])
-        numbers = [f"{gain:+.2f}" for gain in (gains.mean(), *gains)]
-        rows.append([name, f"{np.mean(found[name]):.2f}", *numbers])
-        print(rows[-1], file=sys.stderr)
-    header = ["change", "accuracy, %", "gain", *(f"seed {seed}" for seed in range(args.seeds))]
-    print(markdown_table(header, rows))
+        print(name, found[name], file=sys.stderr)
+    print(gains_table(found))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from benchmarks.ablations import gains_table
 from tfmodels.config import Config
 from tfmodels.data.images import ImageData, load_data
 from tfmodels.data.pipeline import steps_per_epoch, training_batches
 from tfmodels.evaluation import evaluate
 from tfmodels.experiment import build_network
 from tfmodels.recipes import configure
-from tfmodels.report.tables import markdown_table
 from tfmodels.training.adam import Adam
 from tfmodels.training.batch_norm import fused_batch_norms
 from tfmodels.training.fit import predict
@@ -140,17 +139,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
-    rows, found = [], {}
+    found = {}
     for name, change in CHANGES.items():
         settings = dict(change)
         options = {key: settings.pop(key) for key in ("layer", "backbone", "head") if key in change}
         found[name] = [train(load_data(one), one, **options) for one in configs(args, settings)]
-        gains = np.subtract(found[name], found["the recipe"])
-        numbers = [f"{gain:+.2f}" for gain in (gains.mean(), *gains)]
-        rows.append([name, f"{np.mean(found[name]):.2f}", *numbers])
-        print(rows[-1], file=sys.stderr)
-    header = ["change", "accuracy, %", "gain", *(f"seed {seed}" for seed in range(args.seeds))]
-    print(markdown_table(header, rows))
+        print(name, found[name], file=sys.stderr)
+    print(gains_table(found))
 
 
 if __name__ == "__main__":
