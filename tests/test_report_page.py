@@ -15,7 +15,8 @@ from tfmodels.errors import RunError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
 from tfmodels.report.page import write_report
-from tfmodels.runs.contents import Metrics, open_run, open_unfinished
+from tfmodels.runs.contents import open_run, open_unfinished
+from tfmodels.runs.formats import Metrics
 from tfmodels.runs.manifest import write_manifest
 from tfmodels.runs.predictions import Predictions, save_images, save_predictions
 from tfmodels.safe_files import read_json, write_json

@@ -19,7 +19,8 @@ from tfmodels.fusion.methods import METHODS
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
 from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
-from tfmodels.runs.contents import CONFIG, PREDICTIONS, Run, SavedMetrics, open_run
+from tfmodels.runs.contents import CONFIG, PREDICTIONS, Run, open_run
+from tfmodels.runs.formats import SavedMetrics
 from tfmodels.runs.manifest import check_file, list_files
 from tfmodels.safe_files import LARGEST_JSON, open_file, open_zip, printable, read_json, read_member
 

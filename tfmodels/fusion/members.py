@@ -11,8 +11,9 @@ import numpy as np
 from tfmodels.errors import RunError, UsageError, first_names
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.runs.contents import Dataset, Run, RunConfig, open_run
+from tfmodels.runs.contents import Run, open_run
 from tfmodels.runs.directory import is_complete, without_seed
+from tfmodels.runs.formats import Dataset, RunConfig
 from tfmodels.runs.predictions import Predictions, align
 from tfmodels.safe_files import checksum
 

@@ -19,7 +19,8 @@ from matplotlib.image import imsave
 from tfmodels.evaluation import METRICS, PROBABILISTIC
 from tfmodels.report import plots
 from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
-from tfmodels.runs.contents import PREDICTIONS, FusionComparison, Run
+from tfmodels.runs.contents import PREDICTIONS, Run
+from tfmodels.runs.formats import FusionComparison
 from tfmodels.runs.manifest import update_manifest
 from tfmodels.runs.predictions import Predictions
 from tfmodels.safe_files import checksum, write_text

@@ -6,10 +6,11 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs.directory import is_complete
+from tfmodels.runs.formats import FusionComparison, RunConfig
 from tfmodels.runs.manifest import MANIFEST, check_file, read_manifest
 from tfmodels.safe_files import read_json
 
@@ -18,151 +19,11 @@ if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
 
     from tfmodels.runs.predictions import Predictions
 
-Scalar = bool | int | float | str | None
 CONFIG, PREDICTIONS = "config.json", "predictions.npz"
 LONGEST_ID = 1000  # characters of an image's id, or of a class name
 MOST_CLASSES = 10_000  # a confusion matrix of as many takes 800 MB
 # How much more an archive's arrays may take than its file; what runs hold shrinks less.
 COMPRESSION, UNCHECKED = 100, 2**26
-
-
-class Dataset(TypedDict):
-    """The data of a run; `image_shape` and `splits` bound what its files may hold."""
-
-    name: str
-    version: str
-    class_names: list[str]
-    image_shape: tuple[int, int, int]
-    split: str
-    splits: dict[str, int]
-    checksum: str
-    split_checksum: str
-
-
-class Network(TypedDict):
-    """The network of a run.
-
-    `initial_weights` are none, imagenet or a SHA-256; `flop` are of an image's forward pass.
-    """
-
-    name: str
-    parameters: int
-    structure: str
-    flop: NotRequired[int | None]
-    initial_weights: str
-
-
-class Hardware(TypedDict):
-    """The machine of a run."""
-
-    machine: str
-    processor: str
-    cores: int | None
-    memory_gib: float | None
-    devices: NotRequired[list[str]]
-
-
-class Member(TypedDict):
-    """A member of a fusion; `sha256` is of its predictions."""
-
-    name: str
-    path: str
-    sha256: str
-
-
-class RunConfig(TypedDict):
-    """Content of config.json, of a training or of a fusion."""
-
-    settings: dict[str, Scalar]
-    command: list[str]
-    git_commit: str | None
-    dataset: Dataset
-    versions: dict[str, str]
-    hardware: Hardware
-    started: str
-    ended: NotRequired[str]
-    # of a training
-    model: NotRequired[Network]
-    training_flop: NotRequired[int | None]
-    backend: NotRequired[str]
-    continued: NotRequired[list[str]]
-    # of a fusion
-    members: NotRequired[list[Member]]
-    learned: NotRequired[dict[str, float | list[float]]]
-
-
-class ClassMetrics(TypedDict):
-    """Metrics of one class, fractions, and the number of its images."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-class Metrics(TypedDict):
-    """What `evaluation.evaluate` returns."""
-
-    accuracy: float
-    mean_class_accuracy: float
-    f1: float
-    precision: float
-    recall: float
-    per_class: dict[str, ClassMetrics]
-    confusion_matrix: list[list[int]]
-    most_confused: list[str]
-    negative_log_likelihood: float
-    brier_score: float
-    expected_calibration_error: float
-
-
-class SavedMetrics(TypedDict):
-    """Content of metrics.json: of each split, and the FLOP of a training."""
-
-    val: NotRequired[Metrics]
-    test: NotRequired[Metrics]
-    training_flop: NotRequired[int | None]
-
-
-class Intervals(TypedDict):
-    """95 % intervals of the study's metrics, fractions."""
-
-    mean_class_accuracy: tuple[float, float]
-    f1: tuple[float, float]
-    precision: tuple[float, float]
-    recall: tuple[float, float]
-
-
-class Difference(TypedDict):
-    """How a fusion differs from its rival."""
-
-    accuracy: float
-    rival: float
-    low: float
-    high: float
-    gained: int
-    lost: int
-    p: float
-    images: int
-    points: str
-    in_words: str
-
-
-class Diversity(TypedDict):
-    """How much members of a fusion differ, as of `fusion.comparison.diversity`."""
-
-    disagreement: float
-    error_correlation: float
-
-
-class FusionComparison(TypedDict):
-    """Content of fusion.json, as of `fusion.comparison.compare`."""
-
-    metrics: dict[str, Metrics]
-    intervals: dict[str, Intervals]
-    rival: str
-    differences: dict[str, Difference]
-    diversity: NotRequired[Diversity]  # of fusions since version 0.2
 
 
 @dataclasses.dataclass(frozen=True)

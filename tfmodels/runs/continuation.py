@@ -8,7 +8,7 @@ from typing import Any
 
 from tfmodels.config import SOURCES
 from tfmodels.errors import UsageError
-from tfmodels.runs.contents import Run, RunConfig, open_run, open_unfinished
+from tfmodels.runs.contents import Run, open_run, open_unfinished
 from tfmodels.runs.directory import (
     STATE,
     check_free,
@@ -17,6 +17,7 @@ from tfmodels.runs.directory import (
     incomplete,
     is_complete,
 )
+from tfmodels.runs.formats import RunConfig
 from tfmodels.runs.lock import locked
 from tfmodels.safe_files import new_file
 
