@@ -22,7 +22,7 @@ def runs(make_run: MakeRun) -> list[Path]:
     return [make_run(f"run{seed}", skill=0.3, seed=seed, order_seed=seed) for seed in range(3)]
 
 
-def test_suspects_are_what_all_runs_take_for_the_same_other_class(runs: list[Path]) -> None:
+def test_suspects_are_what_all_runs_confuse_with_the_same_class(runs: list[Path]) -> None:
     suspects, tested = find_suspects([open_run(run) for run in runs])
     tests = {str(run): open_run(run).predictions()["test"] for run in runs}
     ids, labels, probabilities = align(tests)

@@ -79,7 +79,7 @@ def fill_results(parser: argparse.ArgumentParser) -> None:
 
 
 def fill_suspects(parser: argparse.ArgumentParser) -> None:
-    """Write a page of test images whose label all runs contradict, to find wrong labels."""
+    """Write a page of test images that all runs confuse alike, to find wrong labels."""
     parser.add_argument(
         "runs",
         nargs="+",

@@ -1,4 +1,4 @@
-"""Suspects: test images that all networks take for the same class, which isn't their label's.
+"""Suspects: test images that all networks confuse with the same other class.
 
 The label may be wrong: after the idea of confident learning (Northcutt et al. 2021,
 arXiv:1911.00068), which trusts the confidence of networks that weren't trained on an image.
@@ -22,7 +22,7 @@ FEWEST = 2  # runs that tested an image
 
 @dataclasses.dataclass(frozen=True)
 class Suspect:
-    """A test image whose label all runs contradict.
+    """A test image that all runs confuse with the same other class.
 
     Attributes:
         id: of the image.
@@ -95,8 +95,8 @@ def write_suspects(runs: Sequence[Run], path: Path) -> str:
         images |= run.images("mistakes.npz")
     confident = sum(suspect.confidence >= CONFIDENT for suspect in suspects)
     summary = (
-        f"{len(suspects)} of {tested:,} test images ({len(suspects) / tested:.2%}) are taken for "
-        f"the same other class by all runs that tested them, {confident} of them with a mean "
+        f"{len(suspects)} of {tested:,} test images ({len(suspects) / tested:.2%}) are confused "
+        f"with the same other class by all runs that tested them, {confident} of them with a mean "
         f"probability of {CONFIDENT:.0%} or more"
     )
     kinds = collections.Counter((suspect.label, suspect.predicted) for suspect in suspects)
