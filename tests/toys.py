@@ -40,5 +40,7 @@ def arrays(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def load(config: Config) -> ImageData:
     """Load 60 training, 30 validation and 30 test images in three classes."""
     names = ("red", "green", "blue")
-    train, val, test = (arrays(n, 3 * config.seed + i) for i, n in enumerate((60, 30, 30)))
+    train, val, test = (
+        arrays(n, 3 * config.seed_of_split() + i) for i, n in enumerate((60, 30, 30))
+    )
     return ImageData.from_arrays(train, val, test, names, "toy")

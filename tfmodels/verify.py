@@ -1,15 +1,11 @@
 """Check that a run directory is what it says: its files, its metrics, and its predictions."""
 
-import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from tfmodels.config import Config
-from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, first_names
 from tfmodels.evaluation import evaluate
 from tfmodels.fusion.combine import fuse
@@ -17,14 +13,13 @@ from tfmodels.fusion.comparison import compare
 from tfmodels.fusion.members import load_members
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
-from tfmodels.models.catalog import NETWORKS, build
-from tfmodels.models.weights.loading import load_weights
-from tfmodels.runs.contents import CONFIG, PREDICTIONS, Run, open_run
+from tfmodels.prediction.networks import load_network, predict_views
+from tfmodels.runs.contents import CONFIG, MODEL, PREDICTIONS, Run, open_run
 from tfmodels.runs.formats import SavedMetrics
 from tfmodels.runs.manifest import check_file, list_files
-from tfmodels.safe_files import LARGEST_JSON, open_file, open_zip, printable, read_json, read_member
+from tfmodels.safe_files import read_json
 
-FUSION, MODEL = "fusion.json", "model.keras"
+FUSION = "fusion.json"
 # Largest differences of probabilities: between machines, and where layers compute in 16 bits.
 TOLERANCE, TOLERANCE_16_BITS = 1e-3, 0.05
 
@@ -118,60 +113,13 @@ def _check_network(run: Run) -> str:
         raise RunError(f"{run.path / 'sample.npz'} has images that aren't of the test split")
     images = sample | mistakes
     rows = np.flatnonzero(np.isin(test.ids, list(images)))
-    outputs = _predict(run, np.stack([images[name] for name in test.ids[rows]]))
+    inputs = np.stack([images[name] for name in test.ids[rows]])
+    outputs = predict_views(run, load_network(run), inputs)
     tolerance = (
         TOLERANCE if run.config["settings"].get("precision") == "float32" else TOLERANCE_16_BITS
     )
     difference = _compare(run, MODEL, test.probabilities[rows], outputs, tolerance)
     return f"predictions: {MODEL} gives those of {len(rows)} images within {difference:.1g}"
-
-
-def _predict(run: Run, images: np.ndarray) -> np.ndarray:
-    """Return the probabilities (n, classes) that the network of a run gives.
-
-    Raises:
-        RunError: its file can't be used.
-    """
-    path = run.file(MODEL)
-    try:
-        model = _load_network(run, path)
-        views = str(run.config["settings"].get("views", "single"))
-        outputs = average_views(functools.partial(model.predict, verbose=0), images, views)
-    except RunError:
-        raise
-    except Exception as error:  # Keras raises whatever its parsers and layers do
-        raise RunError(f"{path} can't be used ({printable(str(error))})") from error
-    claimed = run.config.get("model", {}).get("parameters")
-    if model.count_params() != claimed:
-        raise RunError(f"{path} has {model.count_params():,} parameters, not {claimed:,}")
-    return outputs
-
-
-def _load_network(run: Run, path: Path) -> keras.Model:
-    """Load the network of a run; of one of the catalogue only the weights are read."""
-    network, size = run.config["settings"].get("model"), run.config["settings"].get("image_size")
-    if network not in NETWORKS or not isinstance(size, int):
-        _check_claim(run, path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    Config(model=str(network), image_size=size)  # checks the size
-    dataset = run.config["dataset"]
-    model = build(str(network), dataset["image_shape"], len(dataset["class_names"]), size)
-    load_weights(model, str(network), str(path))
-    return model
-
-
-def _check_claim(run: Run, path: Path) -> None:
-    """Check how many parameters a `.keras` file claims, before memory is allocated for them.
-
-    Raises:
-        ValueError: it isn't the run's, or is more than the file can hold.
-    """
-    with open_file(path) as file, open_zip(file) as archive:
-        structure = read_member(archive, "config.json", LARGEST_JSON).decode()
-    with keras.StatelessScope():  # where variables have shapes only
-        claimed = keras.models.model_from_json(structure).count_params()
-    if claimed != run.config.get("model", {}).get("parameters") or claimed > path.stat().st_size:
-        raise ValueError(f"it claims {claimed:,} parameters")
 
 
 def _compare(

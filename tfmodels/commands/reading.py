@@ -32,7 +32,7 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
         runs = [_open_run(run) for run in args.runs]
         default = (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
         path = args.out or default
-        _check_page(path, args.runs)
+        check_output(path, args.runs)
         from tfmodels.report.page import write_report
 
         write_report(runs, path)
@@ -41,14 +41,14 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=command, parser=parser)
 
 
-def _check_page(path: Path, own: Sequence[Path]) -> None:
-    """Check that a page can be written: not into a run, but as the report of the only one.
+def check_output(path: Path, own: Sequence[Path]) -> None:
+    """Check that a file can be written: not into a run, but as the report of the only one.
 
     Raises:
         UsageError: it can't.
     """
     if path.is_dir():
-        raise UsageError(f"`out` {path} is a folder: name a file, such as report.html in it")
+        raise UsageError(f"`out` {path} is a folder: name a file in it")
     if not path.parent.is_dir():
         raise UsageError(f"`out` {path}: there is no folder {path.parent}")
     place = path.parent.resolve()
@@ -94,7 +94,7 @@ def fill_suspects(parser: argparse.ArgumentParser) -> None:
 
     def command(args: argparse.Namespace) -> None:
         """Check what is asked for, and write the page."""
-        _check_page(args.out, [])
+        check_output(args.out, [])
         from tfmodels.report.seeds import find_runs
         from tfmodels.report.suspects import write_suspects
         from tfmodels.runs.contents import open_run

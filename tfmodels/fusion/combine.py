@@ -4,6 +4,7 @@ Saved predictions are all that this needs; TensorFlow isn't imported.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,22 @@ def fuse(
         fused = {name: rules.temper(outputs, temperature) for name, outputs in fused.items()}
         learned = learned | {"temperature": temperature}
     return {name: outputs.astype(np.float32) for name, outputs in fused.items()}, learned
+
+
+def fitted_rule(
+    members: Members, method: str, calibrate: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a fusion as a function of probabilities (n_models, n, classes) of other images.
+
+    Raises:
+        UsageError: as of `fuse`.
+    """
+    _, learned = fuse(members, method, calibrate)
+    _, labels, validation = members.splits.get("val", (None, np.empty(0), np.empty(0)))
+    rule, _ = rules.METHODS[method](validation, labels)
+    if not calibrate:
+        return rule
+    return lambda probabilities: rules.temper(rule(probabilities), learned["temperature"])
 
 
 def _check_validation(members: Members, what: str, otherwise: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
 
     from tfmodels.runs.predictions import Predictions
 
-CONFIG, PREDICTIONS = "config.json", "predictions.npz"
+CONFIG, PREDICTIONS, MODEL = "config.json", "predictions.npz", "model.keras"
 LONGEST_ID = 1000  # characters of an image's id, or of a class name
 MOST_CLASSES = 10_000  # a confusion matrix of as many takes 800 MB
 # How much more an archive's arrays may take than its file; what runs hold shrinks less.

@@ -1,0 +1,230 @@
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import toys
+from tests.conftest import change_json
+from tests.toys import TOY_DATA, TOY_NETWORK
+from tfmodels import cli
+from tfmodels.config import Config
+from tfmodels.data.catalog import DATASETS
+from tfmodels.data.views import average_views
+from tfmodels.errors import RunError, UsageError
+from tfmodels.experiment import run
+from tfmodels.fusion.combine import run_fusion
+from tfmodels.fusion.members import load_members
+from tfmodels.models.catalog import NETWORKS
+from tfmodels.prediction import predict, table
+from tfmodels.prediction.images import find_images
+from tfmodels.prediction.networks import predictor
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.manifest import write_manifest
+
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+    """Two runs of the toy network that differ in their seed, and the runs' fusion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "toy", TOY_NETWORK)
+        patch.setitem(DATASETS, "toy", TOY_DATA)
+        out = tmp_path_factory.mktemp("runs")
+        settings = {"data": "toy", "epochs": 2, "views": "mirror", "split_seed": 0}
+        members = [
+            run(Config(**settings, seed=seed), out=out, name=f"run{seed}")  # type: ignore[arg-type]
+            for seed in (0, 1)
+        ]
+        run_fusion(load_members(members), "geometric", True, out / "fused")
+        yield [*members, out / "fused"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """150 images of the toys' size, in two folders, and files that aren't images or are damaged."""
+    images, _ = toys.arrays(150, 99)
+    for i, image in enumerate(images):
+        place = tmp_path / "images" / ("a" if i < 70 else "b")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{i:03}.png")
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    (tmp_path / "images" / ".hidden.png").write_text("")
+    return tmp_path / "images"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def probabilities(rows: list[dict[str, str]]) -> np.ndarray:
+    return np.array([[float(row[name]) for name in NAMES] for row in rows])
+
+
+def expected(path: Path) -> np.ndarray:
+    model = keras.saving.load_model(path / "model.keras", compile=False)
+    images = toys.arrays(150, 99)[0]
+    return average_views(lambda view: model.predict(view, verbose=0), images, "mirror")
+
+
+def test_the_table_has_what_the_network_gives(
+    runs: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "predictions.csv"
+    assert cli.main(["predict", str(runs[0]), str(folder), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"150 images are classified in {out}\n"
+    rows = read(out)
+    assert [Path(row["file"]).name for row in rows] == [f"{i:03}.png" for i in range(150)]
+    np.testing.assert_allclose(probabilities(rows), expected(runs[0]), atol=1e-5)
+    for row in rows:
+        values = {name: float(row[name]) for name in NAMES}
+        assert row["class"] == max(values, key=values.__getitem__)
+        assert float(row["confidence"]) == max(values.values())
+    assert not out.with_name("predictions.csv.part").exists()
+
+
+def test_json_lines_hold_the_same(runs: list[Path], folder: Path, tmp_path: Path) -> None:
+    opened = [open_run(runs[0])]
+    for ending in (".csv", ".jsonl"):
+        predict.predict_files(opened, [str(folder / "a")], tmp_path / f"x{ending}")
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    rows = read(tmp_path / "x.csv")
+    assert [line["file"] for line in lines] == [row["file"] for row in rows]
+    found = [[line["probabilities"][name] for name in NAMES] for line in lines]
+    assert found == probabilities(rows).tolist()
+
+
+def test_several_runs_predict_by_their_mean_and_a_fusion_by_its_rule(
+    runs: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    members = np.stack([expected(path) for path in runs[:2]])
+    opened = [open_run(path) for path in runs]
+    predict.predict_files(opened[:2], [str(folder)], tmp_path / "mean.csv")
+    mean = members.mean(axis=0)
+    np.testing.assert_allclose(probabilities(read(tmp_path / "mean.csv")), mean, atol=1e-5)
+
+    predict.predict_files(opened[2:], [str(folder)], tmp_path / "fused.csv")
+    temperature = opened[2].config["learned"]["temperature"]
+    assert isinstance(temperature, float)
+    powers = np.sqrt(members.prod(axis=0).astype(float)) ** (1 / temperature)
+    powers /= powers.sum(axis=1, keepdims=True)
+    found = probabilities(read(tmp_path / "fused.csv"))
+    np.testing.assert_allclose(found, powers, atol=1e-4)
+
+
+def test_a_fusion_predicts_its_own_test_images_as_it_did(runs: list[Path]) -> None:
+    fused = open_run(runs[2])
+    classify, shapes = predictor(fused)
+    assert shapes == {(8, 8, 3)}
+    test = fused.predictions()["test"]
+    images = toys.load(Config()).test
+    rows = [test.ids.tolist().index(name) for name in images.ids]
+    found = classify({(8, 8, 3): images.images[np.arange(30)]})
+    np.testing.assert_allclose(found, test.probabilities[rows], atol=1e-4)
+
+
+def test_damaged_files_are_in_the_table_and_end_with_exit_code_1(
+    runs: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a" / "010.png").write_bytes(b"no image")
+    (folder / "b" / "149.png").write_bytes((folder / "b" / "149.png").read_bytes()[:60])
+    out = tmp_path / "table.csv"
+    assert cli.main(["predict", str(runs[0]), str(folder), "--out", str(out)]) == 1
+    assert "2 of 150 files can't be read: " in capsys.readouterr().err
+    rows = read(out)
+    assert [Path(row["file"]).name for row in rows if row["error"]] == ["010.png", "149.png"]
+    assert "not a JPEG, PNG, WebP or TIFF image" in rows[10]["error"]
+    others = np.delete(np.arange(150), [10, 149])
+    found = probabilities([rows[i] for i in others])
+    np.testing.assert_allclose(found, expected(runs[0])[others], atol=1e-5)
+
+
+def test_an_interrupted_table_goes_on(runs: list[Path], folder: Path, tmp_path: Path) -> None:
+    opened, out = [open_run(runs[0])], tmp_path / "table.csv"
+    predict.predict_files(opened, [str(folder)], tmp_path / "whole.csv")
+    add, calls = table.add, []
+
+    def fail_at_third(path: Path, rows: list[dict[str, str]]) -> None:
+        calls.append(len(rows))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        add(path, rows)
+
+    with mock.patch.object(table, "add", fail_at_third), pytest.raises(KeyboardInterrupt):
+        predict.predict_files(opened, [str(folder)], out)
+    assert not out.exists()
+    with (tmp_path / "table.csv.part").open("a") as file:
+        file.write('{"file": "half of a li')
+    predict.predict_files(opened, [str(folder)], out)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_an_interrupted_table_of_something_else_is_refused(
+    runs: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "table.csv"
+    table.begin(out, {"runs": ["others"], "paths": [str(folder)]})
+    with pytest.raises(UsageError, match=r"table\.csv\.part is of other runs or images"):
+        predict.predict_files([open_run(runs[0])], [str(folder)], out)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{folder}", "is not a complete run directory: name a run first"),
+        ("{run}", "there are no images to classify"),
+        ("{run} {folder}/none", "there is no such file, folder or pattern's match"),
+        ("{run} {folder} --out {folder}", "is a folder"),
+        ("{run} {folder} --out {folder}/none/x.csv", "there is no folder"),
+        ("{run} {folder} --out {folder}/x.txt", "it must end in .csv or .jsonl"),
+        ("{run} {folder} --out {run}/x.csv", "is in a run directory"),
+    ],
+)
+def test_wrong_calls(
+    line: str, message: str, runs: list[Path], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = line.format(run=runs[0], folder=folder).split()
+    assert cli.main(["predict", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_runs_of_other_classes_do_not_predict_together(
+    runs: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    both = [open_run(runs[0]), open_run(run_with_classes(runs[1], tmp_path))]
+    with pytest.raises(UsageError, match="has other classes than"):
+        predict.predict_files(both, [str(folder)], tmp_path / "x.csv")
+
+
+def run_with_classes(path: Path, tmp_path: Path) -> Path:
+    """Return a copy of a run whose classes have other names."""
+    copy = tmp_path / "other"
+    copy.mkdir()
+    for name in ("config.json", "predictions.npz", "model.keras"):
+        (copy / name).write_bytes((path / name).read_bytes())
+    dataset = dict(open_run(path).config["dataset"]) | {"class_names": ["a", "b", "c"]}
+    change_json(copy / "config.json", dataset=dataset)
+    write_manifest(copy)
+    return copy
+
+
+def test_a_network_that_is_damaged(runs: list[Path], folder: Path, tmp_path: Path) -> None:
+    broken = run_with_classes(runs[0], tmp_path)
+    (broken / "model.keras").write_bytes(b"")
+    write_manifest(broken)
+    with pytest.raises(RunError, match=r"model\.keras"):
+        predict.predict_files([open_run(broken)], [str(folder)], tmp_path / "x.csv")
+
+
+def test_files_folders_and_patterns(folder: Path) -> None:
+    assert len(list(find_images([str(folder)]))) == 150
+    assert list(find_images([str(folder / "notes.txt")])) == [str(folder / "notes.txt")]
+    found = list(find_images([f"{folder}/**/00*.png"]))
+    assert [Path(name).name for name in found] == [f"00{i}.png" for i in range(10)]

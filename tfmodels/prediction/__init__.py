@@ -1,0 +1,1 @@
+"""How trained networks classify images of one's own."""
