@@ -228,3 +228,17 @@ def test_files_folders_and_patterns(folder: Path) -> None:
     assert list(find_images([str(folder / "notes.txt")])) == [str(folder / "notes.txt")]
     found = list(find_images([f"{folder}/**/00*.png"]))
     assert [Path(name).name for name in found] == [f"00{i}.png" for i in range(10)]
+
+
+def test_files_that_changed_meanwhile_are_noticed(
+    runs: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    opened, out = [open_run(runs[0])], tmp_path / "table.csv"
+    with (
+        mock.patch.object(table, "finish", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        predict.predict_files(opened, [str(folder)], out)
+    (folder / "a" / "003.png").unlink()
+    with pytest.raises(UsageError, match="holds other files than are there now"):
+        predict.predict_files(opened, [str(folder)], out)

@@ -42,16 +42,18 @@ def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
         raise UsageError(f"{first_names(list(paths))}: no images are there")
     class_names = runs[0].config["dataset"]["class_names"]
     header = {"runs": [checksum(run.file(PREDICTIONS)) for run in runs], "paths": list(paths)}
-    done = table.begin(out, header)
-    files = find_images(paths)
-    if done != list(itertools.islice(files, len(done))):
-        raise UsageError(
-            f"{table.part_of(out)} holds other files than {first_names(list(paths))}: remove it to "
-            "start over, or name another `out`"
-        )
+    table.begin(out, header)
+    files, done = find_images(paths), 0
+    for row in table.rows(out):
+        if row["file"] != next(files, None):
+            raise UsageError(
+                f"{table.part_of(out)} holds other files than are there now: remove it to start "
+                "over, or name another `out`"
+            )
+        done += 1
     predict, shapes = predictor_of_all(runs)
     with tqdm(
-        desc="images", total=count, initial=len(done), ncols=79, leave=False, disable=None
+        desc="images", total=count, initial=done, ncols=79, leave=False, disable=None
     ) as progress:
         for batch in _read_ahead(files, shapes):
             table.add(out, list(_rows(batch, predict, class_names)))

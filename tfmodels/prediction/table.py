@@ -22,8 +22,8 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def begin(path: Path, header: dict[str, Any]) -> list[str]:
-    """Begin a table, or go on with one that has the same header; return the files it holds.
+def begin(path: Path, header: dict[str, Any]) -> None:
+    """Begin a table, or go on with one that has the same header.
 
     A line that was written in part, as by a full disk, is removed.
 
@@ -32,20 +32,17 @@ def begin(path: Path, header: dict[str, Any]) -> list[str]:
     """
     if path.suffix not in FORMATS:
         raise UsageError(f"`out` is {path}: it must end in {' or '.join(FORMATS)}")
-    part, first = part_of(path), json.dumps(header)
+    part, first = part_of(path), json.dumps(header) + "\n"
     if not part.exists():
-        part.write_text(first + "\n", encoding="utf-8")
-        return []
+        part.write_text(first, encoding="utf-8")
     with part.open("rb+") as file:
-        lines = file.read().splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            file.truncate(sum(map(len, lines[:-1])))
-            lines.pop()
-    if not lines or lines[0].decode().rstrip() != first:
-        raise UsageError(
-            f"{part} is of other runs or images: remove it to start over, or name another `out`"
-        )
-    return [json.loads(line)["file"] for line in lines[1:]]
+        if file.readline().decode(errors="replace") != first:
+            raise UsageError(
+                f"{part} is of other runs or images: remove it to start over, or name another `out`"
+            )
+        whole = file.tell()
+        whole += sum(len(line) for line in file if line.endswith(b"\n"))
+        file.truncate(whole)
 
 
 def add(path: Path, rows: Sequence[Row]) -> None:
