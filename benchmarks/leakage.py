@@ -40,10 +40,12 @@ def nearest(
     train, test = (
         _unit(split.images[np.arange(len(split))]) for split in (features.train, features.test)
     )
-    cosines = [test[i : i + BLOCK] @ train.T for i in range(0, len(test), BLOCK)]
-    found = np.concatenate([block.argmax(axis=1) for block in cosines])
-    largest = np.concatenate([block.max(axis=1) for block in cosines])
-    return data.test.labels, data.train.labels[found], largest
+    found, largest = [], []
+    for start in range(0, len(test), BLOCK):
+        cosines = test[start : start + BLOCK] @ train.T
+        found.append(cosines.argmax(axis=1))
+        largest.append(cosines.max(axis=1))
+    return data.test.labels, data.train.labels[np.concatenate(found)], np.concatenate(largest)
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

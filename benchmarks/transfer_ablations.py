@@ -23,6 +23,7 @@ from tfmodels.experiment import build_network
 from tfmodels.recipes import configure
 from tfmodels.training.adam import Adam
 from tfmodels.training.batch_norm import fused_batch_norms
+from tfmodels.training.callbacks import StepDecay
 from tfmodels.training.fit import predict
 from tfmodels.training.optimizers import build_optimizer
 
@@ -105,8 +106,7 @@ def train(
         optimizer = BackboneRate.from_config(optimizer.get_config())
         optimizer.factor = backbone
     if config.schedule == "step":
-        rates = [config.lr * config.gamma ** (i // config.step_size) for i in range(config.epochs)]
-        callbacks.append(keras.callbacks.LearningRateScheduler(rates.__getitem__))
+        callbacks.append(StepDecay(config.lr, config.step_size, config.gamma))
     model.compile(optimizer, loss)
     batches = training_batches(data.train, config.batch_size, seed, config.epochs, 0, augment)
     with fused_batch_norms(model):

@@ -351,3 +351,9 @@ def test_links_to_folders_of_others_are_refused_before_anything_is_done(
     assert not asked
     assert notes.read_text() == "years of work"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_settings_of_table3_are_checked_with_its_recipe(asked: list[Any], tmp_path: Path) -> None:
+    line = ["--table3", "--warmup-epochs", "2", "--out", str(tmp_path)]
+    assert cli.train_eurosat(line) == 0
+    assert cli.train_eurosat([*line, "--recipe", "study"]) == 2

@@ -92,8 +92,7 @@ def tuned(asked: Settings) -> dict[str, Any]:
 
     What it reaches isn't measured yet. AlexNet has lower rates, and batches of 128 in bfloat16, in
     which it trains 2.7 times as fast as in batches of 64 in float32 (two cores with AMX); other
-    networks stay in float32, as MobileNetV2's depthwise convolutions take twice as long in
-    bfloat16.
+    networks stay in float32, as MobileNetV2 trains half as fast in bfloat16.
     """
     alexnet = asked.get("model") in ("alexnet", "alexnet-bvlc")
     scratch = asked.get("weights", "none") == "none"

@@ -1,5 +1,6 @@
 """Check that a run directory is what it says: its files, its metrics, and its predictions."""
 
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from tfmodels.errors import RunError, first_names
 from tfmodels.evaluation import evaluate
 from tfmodels.fusion.combine import fuse
 from tfmodels.fusion.comparison import compare
-from tfmodels.fusion.members import load_members
+from tfmodels.fusion.members import members_of
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
 from tfmodels.prediction.networks import load_network, predict_views
@@ -79,10 +80,7 @@ def _same(saved: object, computed: object) -> bool:
 
 def _check_members(run: Run) -> str:
     config = run.config
-    members = load_members([Path(member["path"]) for member in config["members"]])
-    for member, digest in zip(config["members"], members.checksums, strict=True):
-        if digest != member["sha256"]:
-            raise RunError(f"{member['path']} has other predictions than those that were fused")
+    members = members_of(run)
     method = str(config["settings"]["method"])
     if method not in METHODS:
         raise RunError(f"{run.path / CONFIG} can't be used: there is no method {method!r}")
@@ -114,7 +112,8 @@ def _check_network(run: Run) -> str:
     images = sample | mistakes
     rows = np.flatnonzero(np.isin(test.ids, list(images)))
     inputs = np.stack([images[name] for name in test.ids[rows]])
-    outputs = predict_views(run, load_network(run), inputs)
+    predict = functools.partial(load_network(run).predict, verbose=0)
+    outputs = predict_views(run, predict, inputs)
     tolerance = (
         TOLERANCE if run.config["settings"].get("precision") == "float32" else TOLERANCE_16_BITS
     )

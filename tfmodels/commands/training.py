@@ -85,7 +85,8 @@ def fill_training(
         settings = {"data": data} | {name: getattr(args, name) for name in given}
         if settings["data"] == "sample":
             settings["data"] = sample
-        config = configure(**settings)
+        recipe = {"recipe": table.recipes[0]} if table and args.table else {}
+        config = configure(**(recipe | settings))
         config.check_files()
         seeds = check_seeds(args, config)
         files = check_weights(args, table) if table else {}

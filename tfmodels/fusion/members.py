@@ -145,6 +145,21 @@ def load_members(runs: Sequence[Path]) -> Members:
     return Members(names, tuple(opened), checksums, class_names, splits)
 
 
+def members_of(fusion: Run) -> Members:
+    """Read the members of a fusion, from where they were when they were fused.
+
+    Raises:
+        UsageError: as of `load_members`.
+        RunError: a member has other predictions now, or is damaged.
+    """
+    listed = fusion.config["members"]
+    members = load_members([Path(member["path"]) for member in listed])
+    for member, digest in zip(listed, members.checksums, strict=True):
+        if digest != member["sha256"]:
+            raise RunError(f"{member['path']} has other predictions than those that were fused")
+    return members
+
+
 def _warn_of_nesting(
     names: Sequence[str], configs: Sequence[RunConfig], checksums: Sequence[str]
 ) -> None:

@@ -1,6 +1,5 @@
 """The network of a run, or the networks of a fusion, as a function from images to probabilities."""
 
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tfmodels.config import Config
 from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, UsageError
 from tfmodels.fusion.combine import fitted_rule
-from tfmodels.fusion.members import load_members, requirements
+from tfmodels.fusion.members import members_of, requirements
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
 from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
@@ -32,11 +31,8 @@ def predictor(run: Run) -> tuple[Predict, set[Shape]]:
     """
     if "members" not in run.config:
         network, shape = load_network(run), run.config["dataset"]["image_shape"]
-        return lambda images: predict_views(run, network, images[shape]), {shape}
-    members = load_members([Path(member["path"]) for member in run.config["members"]])
-    for member, digest in zip(run.config["members"], members.checksums, strict=True):
-        if digest != member["sha256"]:
-            raise RunError(f"{member['path']} has other predictions than those that were fused")
+        return lambda images: predict_views(run, network.predict_on_batch, images[shape]), {shape}
+    members = members_of(run)
     settings = run.config["settings"]
     rule = fitted_rule(members, str(settings["method"]), bool(settings.get("calibrate")))
     return _together(members.runs, rule)
@@ -65,10 +61,11 @@ def _together(
     return lambda images: rule(np.stack([predict(images) for predict, _ in parts])), shapes
 
 
-def predict_views(run: Run, network: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the probabilities (n, classes) of a run's network, averaged over the run's views."""
-    views = str(run.config["settings"].get("views", "single"))
-    return average_views(functools.partial(network.predict, verbose=0), images, views)
+def predict_views(
+    run: Run, predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray
+) -> np.ndarray:
+    """Return what a network predicts (n, classes), averaged over the views of its run."""
+    return average_views(predict, images, str(run.config["settings"].get("views", "single")))
 
 
 def load_network(run: Run) -> keras.Model:
