@@ -18,9 +18,16 @@ from tfmodels.runs.environment import import_quietly
 
 tf = import_quietly("tensorflow")
 
+from tests.toys import TOY_DATA, TOY_NETWORK  # noqa: E402
+from tfmodels.config import Config  # noqa: E402
 from tfmodels.data import sample  # noqa: E402
+from tfmodels.data.catalog import DATASETS  # noqa: E402
 from tfmodels.data.images import ImageData, load_data  # noqa: E402
 from tfmodels.evaluation import evaluate  # noqa: E402
+from tfmodels.experiment import run as train  # noqa: E402
+from tfmodels.fusion.combine import run_fusion  # noqa: E402
+from tfmodels.fusion.members import load_members  # noqa: E402
+from tfmodels.models.catalog import NETWORKS  # noqa: E402
 from tfmodels.recipes import configure  # noqa: E402
 from tfmodels.runs.manifest import write_manifest  # noqa: E402
 from tfmodels.runs.predictions import Predictions, save_images, save_predictions  # noqa: E402
@@ -101,6 +108,22 @@ def change_arrays(path: Path, **changes: Any) -> None:
     """Set arrays of an `.npz` file; the manifest of its run stays as it is."""
     with np.load(path) as arrays:
         np.savez(path, **({**arrays} | changes))
+
+
+@pytest.fixture(scope="module")
+def toy_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+    """Two runs of the toy network that differ in their seed, and the runs' fusion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "toy", TOY_NETWORK)
+        patch.setitem(DATASETS, "toy", TOY_DATA)
+        out = tmp_path_factory.mktemp("runs")
+        settings = {"data": "toy", "epochs": 2, "views": "mirror", "split_seed": 0}
+        members = [
+            train(Config(**settings, seed=seed), out=out, name=f"run{seed}")  # type: ignore[arg-type]
+            for seed in (0, 1)
+        ]
+        run_fusion(load_members(members), "geometric", True, out / "fused")
+        yield [*members, out / "fused"]
 
 
 Answers = dict[str, tuple[int, int, bytes]]

@@ -1,6 +1,5 @@
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -11,16 +10,10 @@ from PIL import Image
 
 from tests import toys
 from tests.conftest import change_json
-from tests.toys import TOY_DATA, TOY_NETWORK
 from tfmodels import cli
 from tfmodels.config import Config
-from tfmodels.data.catalog import DATASETS
 from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, UsageError
-from tfmodels.experiment import run
-from tfmodels.fusion.combine import run_fusion
-from tfmodels.fusion.members import load_members
-from tfmodels.models.catalog import NETWORKS
 from tfmodels.prediction import predict, table
 from tfmodels.prediction.images import find_images
 from tfmodels.prediction.networks import predictor
@@ -28,22 +21,6 @@ from tfmodels.runs.contents import open_run
 from tfmodels.runs.manifest import write_manifest
 
 NAMES = ("red", "green", "blue")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
-    """Two runs of the toy network that differ in their seed, and the runs' fusion."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "toy", TOY_NETWORK)
-        patch.setitem(DATASETS, "toy", TOY_DATA)
-        out = tmp_path_factory.mktemp("runs")
-        settings = {"data": "toy", "epochs": 2, "views": "mirror", "split_seed": 0}
-        members = [
-            run(Config(**settings, seed=seed), out=out, name=f"run{seed}")  # type: ignore[arg-type]
-            for seed in (0, 1)
-        ]
-        run_fusion(load_members(members), "geometric", True, out / "fused")
-        yield [*members, out / "fused"]
 
 
 @pytest.fixture
@@ -75,14 +52,14 @@ def expected(path: Path) -> np.ndarray:
 
 
 def test_the_table_has_what_the_network_gives(
-    runs: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_runs: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "predictions.csv"
-    assert cli.main(["predict", str(runs[0]), str(folder), "--out", str(out)]) == 0
+    assert cli.main(["predict", str(toy_runs[0]), str(folder), "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"150 images are classified in {out}\n"
     rows = read(out)
     assert [Path(row["file"]).name for row in rows] == [f"{i:03}.png" for i in range(150)]
-    np.testing.assert_allclose(probabilities(rows), expected(runs[0]), atol=1e-5)
+    np.testing.assert_allclose(probabilities(rows), expected(toy_runs[0]), atol=1e-5)
     for row in rows:
         values = {name: float(row[name]) for name in NAMES}
         assert row["class"] == max(values, key=values.__getitem__)
@@ -90,8 +67,8 @@ def test_the_table_has_what_the_network_gives(
     assert not out.with_name("predictions.csv.part").exists()
 
 
-def test_json_lines_hold_the_same(runs: list[Path], folder: Path, tmp_path: Path) -> None:
-    opened = [open_run(runs[0])]
+def test_json_lines_hold_the_same(toy_runs: list[Path], folder: Path, tmp_path: Path) -> None:
+    opened = [open_run(toy_runs[0])]
     for ending in (".csv", ".jsonl"):
         predict.predict_files(opened, [str(folder / "a")], tmp_path / f"x{ending}")
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
@@ -102,10 +79,10 @@ def test_json_lines_hold_the_same(runs: list[Path], folder: Path, tmp_path: Path
 
 
 def test_several_runs_predict_by_their_mean_and_a_fusion_by_its_rule(
-    runs: list[Path], folder: Path, tmp_path: Path
+    toy_runs: list[Path], folder: Path, tmp_path: Path
 ) -> None:
-    members = np.stack([expected(path) for path in runs[:2]])
-    opened = [open_run(path) for path in runs]
+    members = np.stack([expected(path) for path in toy_runs[:2]])
+    opened = [open_run(path) for path in toy_runs]
     predict.predict_files(opened[:2], [str(folder)], tmp_path / "mean.csv")
     mean = members.mean(axis=0)
     np.testing.assert_allclose(probabilities(read(tmp_path / "mean.csv")), mean, atol=1e-5)
@@ -119,8 +96,8 @@ def test_several_runs_predict_by_their_mean_and_a_fusion_by_its_rule(
     np.testing.assert_allclose(found, powers, atol=1e-4)
 
 
-def test_a_fusion_predicts_its_own_test_images_as_it_did(runs: list[Path]) -> None:
-    fused = open_run(runs[2])
+def test_a_fusion_predicts_its_own_test_images_as_it_did(toy_runs: list[Path]) -> None:
+    fused = open_run(toy_runs[2])
     classify, shapes = predictor(fused)
     assert shapes == {(8, 8, 3)}
     test = fused.predictions()["test"]
@@ -131,23 +108,23 @@ def test_a_fusion_predicts_its_own_test_images_as_it_did(runs: list[Path]) -> No
 
 
 def test_damaged_files_are_in_the_table_and_end_with_exit_code_1(
-    runs: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_runs: list[Path], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "a" / "010.png").write_bytes(b"no image")
     (folder / "b" / "149.png").write_bytes((folder / "b" / "149.png").read_bytes()[:60])
     out = tmp_path / "table.csv"
-    assert cli.main(["predict", str(runs[0]), str(folder), "--out", str(out)]) == 1
+    assert cli.main(["predict", str(toy_runs[0]), str(folder), "--out", str(out)]) == 1
     assert "2 of 150 files can't be read: " in capsys.readouterr().err
     rows = read(out)
     assert [Path(row["file"]).name for row in rows if row["error"]] == ["010.png", "149.png"]
     assert "not a JPEG, PNG, WebP or TIFF image" in rows[10]["error"]
     others = np.delete(np.arange(150), [10, 149])
     found = probabilities([rows[i] for i in others])
-    np.testing.assert_allclose(found, expected(runs[0])[others], atol=1e-5)
+    np.testing.assert_allclose(found, expected(toy_runs[0])[others], atol=1e-5)
 
 
-def test_an_interrupted_table_goes_on(runs: list[Path], folder: Path, tmp_path: Path) -> None:
-    opened, out = [open_run(runs[0])], tmp_path / "table.csv"
+def test_an_interrupted_table_goes_on(toy_runs: list[Path], folder: Path, tmp_path: Path) -> None:
+    opened, out = [open_run(toy_runs[0])], tmp_path / "table.csv"
     predict.predict_files(opened, [str(folder)], tmp_path / "whole.csv")
     add, calls = table.add, []
 
@@ -167,12 +144,12 @@ def test_an_interrupted_table_goes_on(runs: list[Path], folder: Path, tmp_path: 
 
 
 def test_an_interrupted_table_of_something_else_is_refused(
-    runs: list[Path], folder: Path, tmp_path: Path
+    toy_runs: list[Path], folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "table.csv"
     table.begin(out, {"runs": ["others"], "paths": [str(folder)]})
     with pytest.raises(UsageError, match=r"table\.csv\.part is of other runs or images"):
-        predict.predict_files([open_run(runs[0])], [str(folder)], out)
+        predict.predict_files([open_run(toy_runs[0])], [str(folder)], out)
 
 
 @pytest.mark.parametrize(
@@ -188,17 +165,17 @@ def test_an_interrupted_table_of_something_else_is_refused(
     ],
 )
 def test_wrong_calls(
-    line: str, message: str, runs: list[Path], folder: Path, capsys: pytest.CaptureFixture[str]
+    line: str, message: str, toy_runs: list[Path], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = line.format(run=runs[0], folder=folder).split()
+    arguments = line.format(run=toy_runs[0], folder=folder).split()
     assert cli.main(["predict", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_runs_of_other_classes_do_not_predict_together(
-    runs: list[Path], folder: Path, tmp_path: Path
+    toy_runs: list[Path], folder: Path, tmp_path: Path
 ) -> None:
-    both = [open_run(runs[0]), open_run(run_with_classes(runs[1], tmp_path))]
+    both = [open_run(toy_runs[0]), open_run(run_with_classes(toy_runs[1], tmp_path))]
     with pytest.raises(UsageError, match="has other classes than"):
         predict.predict_files(both, [str(folder)], tmp_path / "x.csv")
 
@@ -215,8 +192,8 @@ def run_with_classes(path: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def test_a_network_that_is_damaged(runs: list[Path], folder: Path, tmp_path: Path) -> None:
-    broken = run_with_classes(runs[0], tmp_path)
+def test_a_network_that_is_damaged(toy_runs: list[Path], folder: Path, tmp_path: Path) -> None:
+    broken = run_with_classes(toy_runs[0], tmp_path)
     (broken / "model.keras").write_bytes(b"")
     write_manifest(broken)
     with pytest.raises(RunError, match=r"model\.keras"):
@@ -231,9 +208,9 @@ def test_files_folders_and_patterns(folder: Path) -> None:
 
 
 def test_files_that_changed_meanwhile_are_noticed(
-    runs: list[Path], folder: Path, tmp_path: Path
+    toy_runs: list[Path], folder: Path, tmp_path: Path
 ) -> None:
-    opened, out = [open_run(runs[0])], tmp_path / "table.csv"
+    opened, out = [open_run(toy_runs[0])], tmp_path / "table.csv"
     with (
         mock.patch.object(table, "finish", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),

@@ -9,7 +9,7 @@ from typing import Any
 
 from tfmodels import __version__
 from tfmodels.commands.fusing import fill_fusing
-from tfmodels.commands.predicting import fill_predicting
+from tfmodels.commands.predicting import fill_mapping, fill_predicting
 from tfmodels.commands.reading import fill_report, fill_results, fill_suspects, fill_verifying
 from tfmodels.commands.training import TABLE1, TABLE3, fill_training
 from tfmodels.terminal import Parser, run_command
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("train", fill_training),
         ("fuse", fill_fusing),
         ("predict", fill_predicting),
+        ("map", fill_mapping),
         ("report", fill_report),
         ("results", fill_results),
         ("suspects", fill_suspects),

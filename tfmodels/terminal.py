@@ -18,7 +18,10 @@ from typing import NoReturn
 from tfmodels.config import Config, flag
 from tfmodels.errors import Interrupted, RunError, UsageError
 
-RUN_FLAGS = ("out", "name", "overwrite", "seeds", "method", "calibrate", "all_methods")
+OTHER_FLAGS = (
+    *("out", "name", "overwrite", "seeds", "method", "calibrate", "all_methods"),
+    *("stride", "bands", "values"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,7 +96,7 @@ def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
 
 def as_flags(message: str) -> str:
     """Return a message with its parameters, `name` or `name=value`, as flags."""
-    names = {field.name for field in dataclasses.fields(Config)} | {*RUN_FLAGS}
+    names = {field.name for field in dataclasses.fields(Config)} | {*OTHER_FLAGS}
 
     def as_flag(match: "re.Match[str]") -> str:
         """Return one parameter as a flag, and other words in backquotes as they are."""

@@ -1,0 +1,65 @@
+"""The page of a land-cover map, and its overview as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.colors
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.windows import Window
+
+from tfmodels.report.page import TEMPLATES, data_url
+from tfmodels.runs.contents import Run
+from tfmodels.safe_files import new_file, write_text
+
+if TYPE_CHECKING:
+    from tfmodels.prediction.maps import Cover
+    from tfmodels.prediction.scenes import Scene
+
+LONGEST = 1000  # pixels of an overview's longer side
+
+
+def write_map_page(
+    out: Path, scene: "Scene", covers: "Sequence[Cover]", runs: Sequence[Run]
+) -> None:
+    """Write the overview of a map to `out` with .png, and its page to `out` with .html.
+
+    Args:
+        out: the map's file.
+        scene: what it is of.
+        covers: what each class covers.
+        runs: that it was made by.
+    """
+    height, width = scene.file.shape
+    scale = min(1, LONGEST / max(height, width))
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    colours = np.zeros((256, 4), np.uint8)
+    names = runs[0].config["dataset"]["class_names"]
+    for one in covers:
+        rgba = matplotlib.colors.to_rgba(one.colour)
+        colours[names.index(one.name)] = np.rint(255 * np.array(rgba))
+    with rasterio.open(out) as file:
+        classes, confidences = file.read(out_shape=(2, *shape))
+    overview = colours[classes]
+    with new_file(out.with_suffix(".png")) as part:
+        Image.fromarray(overview).save(part, format="PNG")
+    pixels, _ = scene.read(Window(0, 0, width, height), shape)
+    sure = np.where(classes == 255, 0, np.rint(confidences * 2.55)).astype(np.uint8)
+    page = TEMPLATES.get_template("map.html").render(
+        scene=scene,
+        covers=covers,
+        runs=runs,
+        pictures=[
+            ("scene", data_url(pixels if pixels.shape[-1] == 3 else _grey(pixels[..., 0]))),
+            ("map", data_url(overview)),
+            ("confidence, from 0 (black) to 100 % (white)", data_url(_grey(sure))),
+        ],
+        certain=sum((one.confidence or 0) * one.share for one in covers),
+    )
+    write_text(out.with_suffix(".html"), page)
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    return np.stack([pixels] * 3, axis=-1)
