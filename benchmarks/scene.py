@@ -64,7 +64,9 @@ def main() -> None:
         map_scene([run], scene, out)
         minutes = (time.perf_counter() - before) / 60
         with Image.open(out) as file:
-            classes, confidences = np.moveaxis(np.asarray(file), -1, 0)
+            classes = np.asarray(file)
+        with rasterio.open(out) as file:
+            confidences = file.read(2)
         size = out.stat().st_size
     whole = each - 1  # those that aren't cut
     expected = found.probabilities[rows[:whole, :whole]]

@@ -65,8 +65,9 @@ def test_the_map_has_what_the_network_says_of_each_image(
     percent = np.rint(100 * found.max(axis=-1)).repeat(8, axis=0).repeat(8, axis=1)
     np.testing.assert_allclose(confidences, percent, atol=1)
 
-    with Image.open(out) as independent:  # which reads the first two bands as grey and alpha
-        assert np.asarray(independent)[..., 0].tolist() == classes.tolist()
+    with Image.open(out) as independent:
+        assert np.asarray(independent).tolist() == classes.tolist()
+        assert independent.mode == "P"
     page = out.with_suffix(".html").read_text()
     printed = capsys.readouterr().out
     for i, name in enumerate(NAMES):

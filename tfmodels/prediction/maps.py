@@ -143,16 +143,17 @@ def _write(
         crs=source.crs,
         transform=source.transform,
         compress="deflate",
+        interleave="band",
         blockysize=stride,  # whole blocks are written, once each
         bigtiff="if_safer",
     ) as file:
+        file.write_colormap(1, {i: _rgb(colour) for i, colour in enumerate(colours)})
         for top, classes, confidences in _rows(scene, shape, stride, predict, len(names)):
             window = Window(0, top, source.width, len(classes))
             file.write(np.stack([classes, confidences]), window=window)
             counts += np.bincount(classes.ravel(), minlength=NODATA + 1)
             sums += np.bincount(classes.ravel(), confidences.ravel(), minlength=NODATA + 1)
         file.descriptions = ("class", "confidence, %")
-        file.write_colormap(1, {i: _rgb(colour) for i, colour in enumerate(colours)})
         file.update_tags(1, **{f"CLASS_{i}": name for i, name in enumerate(names)})
     with rasterio.open(part, "r+") as file:
         fitting = [factor for factor in OVERVIEWS if factor < min(file.shape)]
