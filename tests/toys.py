@@ -18,7 +18,7 @@ def build(input_shape: tuple[int, int, int], classes: int, image_size: int) -> k
     """Build a network with batch norm, dropout and the boundary that all networks have."""
     layers = keras.layers
     inputs = keras.Input(input_shape, name="pixels")
-    x = layers.Resizing(image_size, image_size, name="resize")(inputs)
+    x = layers.Resizing(image_size, image_size, name="resize")(inputs, training=False)
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
     x = layers.Conv2D(8, 3, padding="same", activation="relu", name="conv1")(x)
     x = layers.BatchNormalization(name="conv1_bn")(x)

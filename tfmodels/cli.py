@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfmodels import __version__
+from tfmodels.commands.exporting import fill_exporting
 from tfmodels.commands.fusing import fill_fusing
 from tfmodels.commands.predicting import fill_mapping, fill_predicting
 from tfmodels.commands.reading import fill_report, fill_results, fill_suspects, fill_verifying
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("fuse", fill_fusing),
         ("predict", fill_predicting),
         ("map", fill_mapping),
+        ("export", fill_exporting),
         ("report", fill_report),
         ("results", fill_results),
         ("suspects", fill_suspects),

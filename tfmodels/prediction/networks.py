@@ -9,6 +9,7 @@ import numpy as np
 from tfmodels.config import Config
 from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, UsageError
+from tfmodels.export.runtimes import Classify, load_exported
 from tfmodels.fusion.combine import fitted_rule
 from tfmodels.fusion.members import members_of, requirements
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
@@ -30,12 +31,21 @@ def predictor(run: Run) -> tuple[Predict, set[Shape]]:
         RunError: a file of a run is missing, damaged or can't be used.
     """
     if "members" not in run.config:
-        network, shape = load_network(run), run.config["dataset"]["image_shape"]
-        return lambda images: predict_views(run, network.predict_on_batch, images[shape]), {shape}
+        classify, shape = _classifier(run), run.config["dataset"]["image_shape"]
+        return lambda images: predict_views(run, classify, images[shape]), {shape}
     members = members_of(run)
     settings = run.config["settings"]
     rule = fitted_rule(members, str(settings["method"]), bool(settings.get("calibrate")))
     return _together(members.runs, rule)
+
+
+def _classifier(run: Run) -> Classify:
+    if "export" not in run.config:
+        classify: Classify = load_network(run).predict_on_batch
+        return classify
+    for name in run.checksums or {}:
+        run.file(name)
+    return load_exported(run.config["export"]["format"], run.path)
 
 
 def predictor_of_all(runs: Sequence[Run]) -> tuple[Predict, set[Shape]]:

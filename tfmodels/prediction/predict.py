@@ -12,7 +12,7 @@ from tfmodels.errors import RunError, UsageError, first_names
 from tfmodels.prediction import table
 from tfmodels.prediction.images import Batch, find_images, read_batch
 from tfmodels.prediction.networks import Predict, Shape, predictor_of_all
-from tfmodels.runs.contents import PREDICTIONS, Run
+from tfmodels.runs.contents import CONFIG, Run
 from tfmodels.safe_files import checksum
 
 BATCH = 64  # files
@@ -41,7 +41,7 @@ def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
     if not count:
         raise UsageError(f"{first_names(list(paths))}: no images are there")
     class_names = runs[0].config["dataset"]["class_names"]
-    header = {"runs": [checksum(run.file(PREDICTIONS)) for run in runs], "paths": list(paths)}
+    header = {"runs": [checksum(run.file(CONFIG)) for run in runs], "paths": list(paths)}
     table.begin(out, header)
     files, done = find_images(paths), 0
     for row in table.rows(out):

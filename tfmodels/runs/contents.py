@@ -82,10 +82,13 @@ class Run:
         """Return the predictions by split.
 
         Raises:
+            UsageError: it is an exported network, which has none.
             RunError: they are missing, damaged, or not for the images of the run.
         """
         from tfmodels.runs.predictions import load_predictions
 
+        if "export" in self.config:
+            raise UsageError(f"{self.path} is an exported network: name the run that it is of")
         dataset = self.config["dataset"]
         images = sum(n for split, n in dataset["splits"].items() if split != "train")
         classes = len(dataset["class_names"])

@@ -49,8 +49,15 @@ class Member(TypedDict):
     sha256: str
 
 
+class Exported(TypedDict):
+    """How the network of a run was exported, as of `export.formats`."""
+
+    format: str
+    quantize: str | None
+
+
 class RunConfig(TypedDict):
-    """Content of config.json, of a training or of a fusion."""
+    """Content of config.json, of a training, a fusion or an exported network."""
 
     settings: dict[str, Scalar]
     command: list[str]
@@ -65,6 +72,8 @@ class RunConfig(TypedDict):
     training_flop: NotRequired[int | None]
     backend: NotRequired[str]
     continued: NotRequired[list[str]]
+    # of an exported network
+    export: NotRequired[Exported]
     # of a fusion
     members: NotRequired[list[Member]]
     learned: NotRequired[dict[str, float | list[float]]]
