@@ -125,18 +125,18 @@ def test_rounding_makes_a_real_network_smaller(tmp_path: Path) -> None:
     assert sizes["float16"] < 0.65 * sizes[None]
 
 
-@pytest.mark.parametrize("name", ["airbench-dense", "alexnet"])
-def test_onnx_has_the_exact_gelu_and_grouped_pooling(name: str, tmp_path: Path) -> None:
-    side = 32 if name == "airbench-dense" else 64
-    model = build(name, (side, side, 3), 4, side)
-    for variable in model.trainable_variables:  # so that inputs aren't tiny, where GELU is a line
-        variable.assign(3 * variable)
-    pixels = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), dtype="uint8")
-    write_network(model, "onnx", None, pixels, tmp_path)
-    found = load_exported("onnx", tmp_path)(pixels)
-    expected = model.predict(pixels, verbose=0)
-    assert np.ptp(expected, axis=0).max() > 1e-3
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+def test_onnx_has_the_exact_gelu_and_normalisation_of_channels(
+    images: np.ndarray, tmp_path: Path
+) -> None:
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Normalization(mean=[100, 120, 140], variance=[900, 1600, 2500])(inputs)
+    x = layers.Conv2D(4, 3)(x)
+    x = layers.Activation("gelu")(x)
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    write_network(model, "onnx", None, images, tmp_path)
+    found = load_exported("onnx", tmp_path)(images)
+    np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
 
 
 def test_an_export_that_does_not_agree_is_not_kept(
@@ -149,16 +149,17 @@ def test_an_export_that_does_not_agree_is_not_kept(
     monkeypatch.setattr(export, "load_exported", wrong)
     with pytest.raises(RunError, match="differ by up to .* from Keras': it isn't kept"):
         export_run(open_run(toy_runs[0]), "onnx", tmp_path / "out")
-    with pytest.raises(RunError, match="it isn't kept"):
+    monkeypatch.setattr(export, "LARGEST_LOSS", -1.0)
+    with pytest.raises(RunError, match="rounded, the network is right for .*: it isn't kept"):
         export_run(open_run(toy_runs[0]), "onnx", tmp_path / "out", "int8")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_operation_that_a_format_lacks(tmp_path: Path) -> None:
+def test_a_network_with_an_operation_that_a_format_lacks_is_not_loaded(tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.ops.erfinv(inputs))
-    with pytest.raises(RunError, match="can't be exported as onnx"):
-        write_network(model, "onnx", None, np.empty(0), tmp_path)
+    write_network(model, "onnx", None, np.empty(0), tmp_path)  # as the converter only warns
+    with pytest.raises(RunError, match=r"model\.onnx can't be used .*Erfinv"):
         load_exported("onnx", tmp_path)
 
 

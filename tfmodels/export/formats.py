@@ -61,7 +61,7 @@ def _signature(model: keras.Model) -> list[keras.InputSpec]:
 
 def _write_onnx(model: keras.Model, quantize: str | None, images: np.ndarray, folder: Path) -> None:
     path = folder / FILES["onnx"]
-    model = _with_plain_gelu(model)
+    model = _with_operations_of_onnx(model)
     model.export(str(path), format="onnx", verbose=False, input_signature=_signature(model))
     if quantize:
         from onnxruntime import quantization
@@ -87,11 +87,20 @@ def _write_onnx(model: keras.Model, quantize: str | None, images: np.ndarray, fo
         prepared.unlink()
 
 
-def _with_plain_gelu(model: keras.Model) -> keras.Model:
-    """Return a network whose exact GELU is made of what ONNX has; TensorFlow's takes an `Erfc`."""
+def _with_operations_of_onnx(model: keras.Model) -> keras.Model:
+    """Return an equal network without what tf2onnx can't convert.
+
+    That is the `Erfc` of TensorFlow's exact GELU, and the constants of `Normalization`, which it
+    makes inputs.
+    """
 
     def replace(layer: keras.Layer) -> keras.Layer:
         """Return a layer's copy, or another in its place."""
+        if isinstance(layer, keras.layers.Normalization):
+            mean, deviation = np.array(layer.mean).ravel(), np.sqrt(layer.variance).ravel()
+            return keras.layers.Rescaling(
+                (1 / deviation).tolist(), (-mean / deviation).tolist(), name=layer.name
+            )
         if getattr(layer, "activation", None) is keras.activations.gelu:
             return keras.layers.Activation(_gelu, dtype=layer.dtype_policy, name=layer.name)
         return layer.__class__.from_config(layer.get_config())
