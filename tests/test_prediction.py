@@ -219,3 +219,43 @@ def test_files_that_changed_meanwhile_are_noticed(
     (folder / "a" / "003.png").unlink()
     with pytest.raises(UsageError, match="holds other files than are there now"):
         predict.predict_files(opened, [str(folder)], out)
+
+
+def test_images_in_folders_of_their_classes_are_judged(
+    toy_runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = toys.arrays(60, 99)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = tmp_path / "own" / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{i:03}.png")
+    (tmp_path / "own" / "red" / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "table.csv"
+    call = ["predict", str(toy_runs[0]), str(tmp_path / "own"), "--out", str(out)]
+    assert cli.main(call) == 1  # for the broken file
+    rows = [row for row in read(out) if not row["error"]]
+    right = np.array([row["class"] == Path(row["file"]).parent.name for row in rows])
+    page = out.with_suffix(".html").read_text()
+    assert "<h1>table</h1>" in page
+    wrong = [row for row, correct in zip(rows, right, strict=True) if not correct]
+    assert len(rows) == 60
+    assert wrong
+    assert sum(row["file"] in page for row in wrong) == min(len(wrong), 24)
+
+    (tmp_path / "own" / "red" / "broken.png").unlink()
+    assert cli.main(call) == 2
+    assert f"{out} exists: choose another --out, or add --overwrite" in capsys.readouterr().err
+    assert cli.main([*call, "--overwrite"]) == 0
+    printed = capsys.readouterr().out
+    accuracy = next(line for line in printed.splitlines() if line.startswith("accuracy: "))
+    assert accuracy == f"accuracy: {100 * right.mean():.2f} %"
+    assert f"report: {out.with_suffix('.html')}" in printed
+
+
+def test_images_of_which_one_is_elsewhere_are_not_judged(
+    toy_runs: list[Path], folder: Path, tmp_path: Path
+) -> None:
+    (folder / "a").rename(folder / "red")
+    out = tmp_path / "table.csv"
+    predict.predict_files([open_run(toy_runs[0])], [str(folder)], out)
+    assert not out.with_suffix(".html").exists()

@@ -26,12 +26,13 @@ def fill_predicting(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="table to write, .csv or .jsonl [predictions.csv]",
     )
-    add_debug(parser)
+    _add_overwrite(parser)
 
     def command(args: argparse.Namespace) -> None:
         """Tell runs from images, and classify the images."""
         runs, names = _split(args.paths, "images to classify")
-        check_output(args.out, [])
+        for path in (args.out, args.out.with_suffix(".html")):
+            _check_free(path, args.overwrite)
         from tfmodels.runs.contents import open_run
 
         opened = [open_run(run) for run in runs]
@@ -55,6 +56,7 @@ def fill_mapping(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="map to write; beside it, an overview .png and a page .html [map.tif]",
     )
+    _add_overwrite(parser)
     parser.add_argument(
         "--stride",
         type=int,
@@ -80,7 +82,6 @@ def fill_mapping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodata", type=float, metavar="X", help="value of missing pixels [as the file says]"
     )
-    add_debug(parser)
 
     def command(args: argparse.Namespace) -> None:
         """Tell runs from the scene, and make its map."""
@@ -88,7 +89,7 @@ def fill_mapping(parser: argparse.ArgumentParser) -> None:
         if len(scenes) > 1:
             raise UsageError(f"{scenes[1]}: only one scene is mapped at a time")
         for path in (args.out, args.out.with_suffix(".png"), args.out.with_suffix(".html")):
-            check_output(path, [])
+            _check_free(path, args.overwrite)
         if args.out.resolve() == Path(scenes[0]).resolve():
             raise UsageError(f"`out` {args.out} is the scene itself: name another file")
         from tfmodels.runs.contents import open_run
@@ -108,6 +109,22 @@ def fill_mapping(parser: argparse.ArgumentParser) -> None:
         print(f"map: {args.out}, page: {args.out.with_suffix('.html')}")
 
     parser.set_defaults(command=command, parser=parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    add_debug(parser)
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    """Check that a file can be written, and isn't there unless it may be replaced.
+
+    Raises:
+        UsageError: it can't.
+    """
+    check_output(path, [])
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists: choose another `out`, or add `overwrite=True`")
 
 
 def _split(paths: list[str], wanted: str) -> tuple[list[Path], list[str]]:

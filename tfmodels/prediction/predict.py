@@ -11,6 +11,7 @@ from tqdm import tqdm
 from tfmodels.errors import RunError, UsageError, first_names
 from tfmodels.prediction import table
 from tfmodels.prediction.images import Batch, find_images, read_batch
+from tfmodels.prediction.judge import judge, known_labels
 from tfmodels.prediction.networks import Predict, Shape, predictor_of_all
 from tfmodels.runs.contents import CONFIG, Run
 from tfmodels.safe_files import checksum
@@ -22,7 +23,9 @@ DIGITS = 6  # of probabilities
 def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
     """Write the class, its probability and those of all classes for each image to a table.
 
-    The same call continues one that was interrupted. Memory doesn't grow with the number of images.
+    The same call continues one that was interrupted. Memory doesn't grow with the number of images,
+    unless all are in folders named after classes: those are judged, and their report is written to
+    `out` with .html.
 
     Args:
         runs: trainings or fusions; of several the mean of their probabilities counts.
@@ -59,11 +62,16 @@ def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
             table.add(out, list(_rows(batch, predict, class_names)))
             progress.update(len(batch.files))
     damaged = [row for row in table.rows(out) if row["error"]]
+    labelled = known_labels(out, class_names)
+    judged = ""
+    if labelled:
+        page = out.with_suffix(".html")
+        judged = f"{judge(runs, labelled, page)}\nreport: {page}\n"
     table.finish(out, class_names)
     if damaged:
         listed = first_names([f"{row['file']} ({row['error']})" for row in damaged])
         raise RunError(f"{len(damaged)} of {count} files can't be read: {listed}; all are in {out}")
-    return f"{count:,} images are classified in {out}"
+    return f"{judged}{count:,} images are classified in {out}"
 
 
 def _read_ahead(files: Iterable[str], shapes: set[Shape]) -> Iterator[Batch]:
