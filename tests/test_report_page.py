@@ -14,7 +14,7 @@ from tests.conftest import change_json
 from tfmodels.errors import RunError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
-from tfmodels.report.page import write_report
+from tfmodels.report.page import data_url, write_report
 from tfmodels.runs.contents import open_run, open_unfinished
 from tfmodels.runs.formats import Metrics
 from tfmodels.runs.manifest import write_manifest
@@ -94,6 +94,19 @@ def test_the_most_confident_mistakes_are_shown_as_images(run: Path, tf_test: Any
     png = io.BytesIO(base64.b64decode(shown[0].split(",")[1]))
     image = np.round(255 * imread(png)[..., :3]).astype("uint8")
     tf_test.assertAllEqual(image, open_run(run).images("mistakes.npz")[worst])
+
+
+def test_beside_a_mistake_is_what_speaks_for_its_class(run: Path, tmp_path: Path) -> None:
+    assert "Grad-CAM" not in (run / "report.html").read_text()
+    test = open_run(run).predictions()["test"]
+    heat = np.full((4, 4, 3), 77, np.uint8)
+    save_images(run / "grad_cam.npz", test.ids[test.mistakes()[:1]], [heat])
+    write_manifest(run)
+    write_report([open_run(run)], tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert text.count('alt="what speaks for') == 1
+    assert "(Grad-CAM)" in text
+    assert data_url(heat) in text
 
 
 def test_a_fusion_stands_beside_its_members(make_run: MakeRun, tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ def test_a_head_on_features_computed_once(
         tf_test.assertAllEqual(mine, theirs)
     missed = data.test.ids[probabilities.argmax(axis=1) != data.test.labels]
     assert list(open_run(run).images("mistakes.npz")) == missed.tolist()
+    shown = data.test.ids[open_run(run).predictions()["test"].mistakes()[:24]]
+    assert list(open_run(run).images("grad_cam.npz")) == shown.tolist()
 
 
 @pytest.mark.parametrize(

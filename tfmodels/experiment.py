@@ -15,10 +15,12 @@ from tfmodels.config import Config
 from tfmodels.data.images import ImageData, load_data
 from tfmodels.description import announce, describe, initial_weights, plain_name, start_number
 from tfmodels.errors import UsageError
+from tfmodels.grad_cam import grad_cam, overlay
 from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.recipes import run_name
 from tfmodels.report import plots
+from tfmodels.report.page import MISTAKES
 from tfmodels.report.results import write_results
 from tfmodels.runs import environment
 from tfmodels.runs.contents import open_unfinished
@@ -139,12 +141,26 @@ def _judge(last: Stage, views: str, network: keras.Model, data: ImageData, direc
         for part, split in (("val", last.data.val), ("test", last.data.test))
     }
     save_predictions(directory / "predictions.npz", predictions, data.class_names)
-    wrong = predictions["test"].probabilities.argmax(axis=1) != data.test.labels
+    wrong = predictions["test"].mistakes()
+    _save_grad_cam(network, data, predictions["test"], wrong[:MISTAKES], directory)
     sample = np.unique(np.linspace(0, len(data.test) - 1, SAMPLE).round().astype(int))
-    for name, rows in (("mistakes.npz", np.flatnonzero(wrong)), ("sample.npz", sample)):
+    for name, rows in (("mistakes.npz", np.sort(wrong)), ("sample.npz", sample)):
         save_images(directory / name, data.test.ids[rows], list(data.test.images[rows]))
     (directory / "figures").mkdir(exist_ok=True)
     plots.save(plots.architecture(network), directory / "figures" / "architecture.png")
+
+
+def _save_grad_cam(
+    network: keras.Model, data: ImageData, test: Predictions, rows: np.ndarray, directory: Path
+) -> None:
+    """Keep what speaks for the classes that were mistaken; of a model without maps, nothing."""
+    images, heated = data.test.images[rows], []
+    if len(rows) and images.shape[-1] == 3:
+        # A model of one's own may have neither maps nor a graph of layers.
+        with contextlib.suppress(ValueError, AttributeError):
+            shares = grad_cam(network, images, test.probabilities[rows].argmax(axis=1))
+            heated = list(overlay(images, shares))
+    save_images(directory / "grad_cam.npz", test.ids[rows[: len(heated)]], heated)
 
 
 @contextlib.contextmanager

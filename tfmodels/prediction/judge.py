@@ -66,8 +66,7 @@ def judge(runs: Sequence[Run], found: Predictions, page: Path) -> str:
         }
         write_json(path / CONFIG, config)
         save_predictions(path / PREDICTIONS, {"test": found}, tuple(dataset["class_names"]))
-        wrong = np.flatnonzero(found.probabilities.argmax(axis=1) != found.labels)
-        sure = wrong[np.argsort(-found.probabilities[wrong].max(axis=1), kind="stable")][:MISTAKES]
+        sure = found.mistakes()[:MISTAKES]
         shape = dataset["image_shape"]
         images = read_batch(found.ids[sure].tolist(), [shape]).images.get(shape, np.empty((0,)))
         save_images(path / "mistakes.npz", found.ids[sure], list(images))

@@ -211,9 +211,8 @@ def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[d
     """Return the mistakes of highest confidence, in descending order."""
     # A run that was interrupted before it wrote them may have predictions already.
     images = run.images("mistakes.npz") if run.checksums or run.has("mistakes.npz") else {}
+    heated = run.images("grad_cam.npz") if run.has("grad_cam.npz") else {}
     predicted, confidence = test.probabilities.argmax(axis=1), test.probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != test.labels)
-    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     return [
         {
             "id": test.ids[i],
@@ -221,8 +220,9 @@ def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[d
             "predicted": class_names[predicted[i]],
             "confidence": confidence[i],
             "image": data_url(images[test.ids[i]]) if test.ids[i] in images else None,
+            "heat": data_url(heated[test.ids[i]]) if test.ids[i] in heated else None,
         }
-        for i in chosen
+        for i in test.mistakes()[:MISTAKES]
     ]
 
 

@@ -34,6 +34,7 @@ TRAINED = (  # of a trained network besides
     "best.keras",
     STATE,
     "sample.npz",
+    "grad_cam.npz",
     "figures/loss_curve.png",
     "figures/architecture.png",
 )

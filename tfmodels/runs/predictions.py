@@ -26,6 +26,12 @@ class Predictions:
     labels: np.ndarray
     probabilities: np.ndarray
 
+    def mistakes(self) -> np.ndarray:
+        """Return the rows of the misclassified images, those of highest confidence first."""
+        wrong = np.flatnonzero(self.probabilities.argmax(axis=1) != self.labels)
+        order = np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")
+        return wrong[order]
+
 
 def save_predictions(
     path: Path, splits: dict[str, Predictions], class_names: tuple[str, ...]
