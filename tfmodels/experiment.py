@@ -20,6 +20,7 @@ from tfmodels.models.catalog import NETWORKS, build
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.recipes import run_name
 from tfmodels.report import plots
+from tfmodels.report.index import write_index
 from tfmodels.report.page import MISTAKES
 from tfmodels.report.results import write_results
 from tfmodels.runs import environment
@@ -97,6 +98,7 @@ def run(
             description["training_flop"] = count_flop(network, data, config.trainable, directory)
             write_json(directory / "config.json", description | {"ended": now()})
             write_results(directory)
+    write_index(path.parent)
     return path
 
 

@@ -16,6 +16,7 @@ from tfmodels.fusion import rules
 from tfmodels.fusion.comparison import compare
 from tfmodels.fusion.members import Members
 from tfmodels.fusion.methods import LEARNING, METHODS
+from tfmodels.report.index import write_index
 from tfmodels.report.results import write_results
 from tfmodels.report.tables import (
     METHOD_COLUMNS,
@@ -160,6 +161,7 @@ def run_fusion(
         write_json(work / "fusion.json", comparison)
         write_json(work / "config.json", config | {"ended": now()})
         write_results(work)
+    write_index(path.parent)
     legend = [f"run {number}: {run.path}" for number, run in enumerate(members.runs, 1)]
     summary = fusion_summary(comparison, learned)
     return "\n".join([*legend, "", summary, *_hint(members, method, fused)])

@@ -1,0 +1,54 @@
+"""The page `index.html` of a folder of runs: all in a table, with links to their reports."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tfmodels.errors import RunError
+from tfmodels.report.page import TEMPLATES
+from tfmodels.runs.contents import open_run
+from tfmodels.runs.directory import is_complete
+from tfmodels.runs.formats import SavedMetrics
+from tfmodels.safe_files import read_json, write_text
+
+INDEX = "index.html"
+OURS = '<meta name="generator" content="tfmodels">'  # in pages that may be replaced
+
+
+def write_index(folder: Path) -> None:
+    """Write the page of a folder's complete runs; a page of that name that isn't ours stays.
+
+    Runs that are damaged are named with what is wrong.
+    """
+    path = folder / INDEX
+    if path.exists() and OURS not in path.read_text(encoding="utf-8", errors="replace"):
+        print(f"{path} is of something else: the runs aren't listed there", file=sys.stderr)
+        return
+    rows = [_row(run) for run in sorted(folder.iterdir()) if run.is_dir() and is_complete(run)]
+    page = TEMPLATES.get_template(INDEX).render(folder=folder.resolve().name, rows=rows, ours=OURS)
+    write_text(path, page)
+
+
+def _row(path: Path) -> dict[str, Any]:
+    try:
+        run = open_run(path)
+        metrics = read_json(run.file("metrics.json"), SavedMetrics)
+        seconds = run.training_seconds()
+    except (RunError, OSError) as error:
+        return {"name": path.name, "fault": str(error)}
+    config, settings = run.config, run.config["settings"]
+    network = config["model"]["name"] if "model" in config else f"fusion, {settings['method']}"
+    return {
+        "name": path.name,
+        "fault": "",
+        "data": config["dataset"]["name"],
+        "network": network,
+        "recipe": settings.get("recipe") or "",
+        "seed": settings.get("seed", ""),
+        "epochs": settings.get("epochs", ""),
+        "validation": metrics["val"]["mean_class_accuracy"] if "val" in metrics else None,
+        "test": metrics["test"]["mean_class_accuracy"],
+        "flop": config.get("training_flop"),
+        "minutes": seconds / 60 if "model" in config else None,
+        "ended": config.get("ended", "")[:16].replace("T", " "),
+    }
