@@ -63,6 +63,7 @@ def main() -> None:
         before = time.perf_counter()
         map_scene([run], scene, out)
         minutes = (time.perf_counter() - before) / 60
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         with Image.open(out) as file:
             classes = np.asarray(file)
         with rasterio.open(out) as file:
@@ -74,12 +75,11 @@ def main() -> None:
     agree = classes[place, place] == expected.argmax(-1).repeat(IMAGE, 0).repeat(IMAGE, 1)
     percent = 100 * expected.max(-1).repeat(IMAGE, 0).repeat(IMAGE, 1)
     gap = np.abs(confidences[place, place] - percent).max()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{SIDE:,} x {SIDE:,} pixels, {each**2:,} windows: {minutes:.1f} minutes")
     print(f"pixels whose class is that of the image's own prediction: {agree.mean():.4%}")
     print(f"largest difference of confidences: {gap:.2f} points, of which rounding is 0.5")
     print(f"missing pixels: {(classes == 255).sum()}; size of the map: {size / 2**20:.1f} MiB")
-    print(f"largest memory of the process: {memory:.1f} GiB")
+    print(f"largest memory until then: {memory:.1f} GiB")
 
 
 if __name__ == "__main__":

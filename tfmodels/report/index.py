@@ -37,7 +37,8 @@ def _row(path: Path) -> dict[str, Any]:
     except (RunError, OSError) as error:
         return {"name": path.name, "fault": str(error)}
     config, settings = run.config, run.config["settings"]
-    network = config["model"]["name"] if "model" in config else f"fusion, {settings['method']}"
+    own = settings.get("model") or config.get("model", {}).get("name")
+    network = own if "model" in config else f"fusion, {settings['method']}"
     return {
         "name": path.name,
         "fault": "",
