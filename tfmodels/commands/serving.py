@@ -1,0 +1,41 @@
+"""Try networks in the browser."""
+
+import argparse
+from pathlib import Path
+
+from tfmodels.errors import UsageError
+from tfmodels.runs.directory import is_complete
+from tfmodels.runs.environment import import_quietly
+from tfmodels.terminal import add_debug
+
+LOCAL = "127.0.0.1"
+
+
+def fill_serving(parser: argparse.ArgumentParser) -> None:
+    """Show a page in the browser, on which networks answer for images that are dropped on it."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument(
+        "--host",
+        default=LOCAL,
+        help=f"address to listen on; others than {LOCAL} are open to the network [{LOCAL}]",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on [8000]")
+    add_debug(parser)
+
+    def command(args: argparse.Namespace) -> None:
+        """Load the networks, and answer until Ctrl-C."""
+        for run in args.runs:
+            if not is_complete(run):
+                raise UsageError(f"{run} is not a complete run directory: name one")
+        if not 0 < args.port < 2**16:
+            raise UsageError(f"`port` is {args.port}: it must be from 1 to 65535")
+        from tfmodels.runs.contents import open_run
+
+        runs = [open_run(run) for run in args.runs]
+        app = import_quietly("tfmodels.serve.app").create_app(runs, [args.host, "localhost"])
+        import waitress
+
+        print(f"http://{args.host}:{args.port} until Ctrl-C", flush=True)
+        waitress.serve(app, host=args.host, port=args.port, threads=2)
+
+    parser.set_defaults(command=command, parser=parser)

@@ -1,0 +1,155 @@
+"""What networks say of one image, and why: probabilities, Grad-CAM, the nearest training images."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfmodels.config import Config
+from tfmodels.data.images import ImageData, load_data
+from tfmodels.errors import RunError
+from tfmodels.fusion.members import members_of
+from tfmodels.grad_cam import grad_cam, overlay
+from tfmodels.models.parts import BOUNDARY, feature_extractor
+from tfmodels.prediction.images import read_batch
+from tfmodels.prediction.networks import Predict, Shape, load_network, predictor, predictor_of_all
+from tfmodels.runs.contents import Run
+from tfmodels.training.features import compute_features
+
+NEIGHBOURS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbour:
+    """A training image that is near, by the cosine of its features."""
+
+    image: np.ndarray
+    label: str
+    cosine: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a network, or several together, say of an image.
+
+    Attributes:
+        name: of the run, or of several together.
+        probabilities: pairs of class and probability, the largest first.
+        heat: the image under the colours of Grad-CAM for the first class; None of a fusion.
+        neighbours: the nearest training images; none where the training's data aren't at hand.
+    """
+
+    name: str
+    probabilities: list[tuple[str, float]]
+    heat: np.ndarray | None
+    neighbours: list[Neighbour]
+
+
+class Explainer:
+    """Runs that answer for images, one by one and together."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        """Load the networks of runs, a fusion's members beside it.
+
+        Raises:
+            UsageError: they have other classes, or a member of a fusion isn't where it was.
+            RunError: a file of a run is missing or damaged.
+        """
+        self.class_names: list[str] = runs[0].config["dataset"]["class_names"]
+        self.together: list[tuple[str, Predict]] = []
+        networks: dict[Path, Run] = {}
+        for run in runs:
+            if "members" in run.config:
+                self.together.append((run.name, predictor(run)[0]))
+                networks |= {member.path: member for member in members_of(run).runs}
+            else:
+                networks[run.path] = run
+        predict, self.shapes = predictor_of_all(list(networks.values()))
+        if len(runs) > 1:
+            self.together.append(("mean of all", predict))
+        self.networks = [_Network(run) for run in networks.values()]
+
+    def answer(self, path: Path) -> tuple[np.ndarray, list[Answer]]:
+        """Return the image of a file as the networks see it, and what each says of it.
+
+        Raises:
+            RunError: it isn't an image that can be read.
+        """
+        batch = read_batch([str(path)], sorted(self.shapes))
+        if batch.errors[0]:
+            raise RunError(batch.errors[0])
+        answers = [network.answer(batch.images, self.class_names) for network in self.networks]
+        for name, predict in self.together:
+            found = _sorted(predict(batch.images)[0], self.class_names)
+            answers.append(Answer(name, found, None, []))
+        return batch.images[self.networks[0].shape][0], answers
+
+
+class _Network:
+    """The network of a run, and the features of its training images."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.name, self.shape = run, run.name, run.config["dataset"]["image_shape"]
+        self.predict, _ = predictor(run)
+        self.model = None if "export" in run.config else load_network(run)
+        self.features, self.training = None, None
+        try:
+            self.features, self.training = _training_features(run, self.model)
+        except RunError as error:
+            print(f"{run.name}: no nearest training images ({error})", file=sys.stderr)
+
+    def answer(self, images: dict[Shape, np.ndarray], class_names: Sequence[str]) -> Answer:
+        """Return what the network says of an image."""
+        probabilities = self.predict(images)[0]
+        image = images[self.shape]
+        heat = None
+        if self.model is not None:
+            shares = grad_cam(self.model, image, probabilities.argmax(keepdims=True))
+            heat = overlay(image, shares)[0]
+        found = _sorted(probabilities, class_names)
+        return Answer(self.name, found, heat, self._neighbours(image))
+
+    def _neighbours(self, image: np.ndarray) -> list[Neighbour]:
+        if self.training is None or self.features is None or self.model is None:
+            return []
+        own = _unit(np.asarray(feature_extractor(self.model)(image, training=False), np.float32))
+        cosines = self.features @ own[0]
+        rows = np.argsort(-cosines, kind="stable")[:NEIGHBOURS]
+        split, names = self.training.train, self.training.class_names
+        return [
+            Neighbour(
+                split.images[np.array([row])][0], names[split.labels[row]], float(cosines[row])
+            )
+            for row in rows
+        ]
+
+
+def _training_features(
+    run: Run, model: keras.Model | None
+) -> tuple[np.ndarray | None, ImageData | None]:
+    """Return unit features of the training images (n, size), computed once and then kept.
+
+    Raises:
+        RunError: the data aren't at hand.
+    """
+    settings: dict[str, Any] = dict(run.config["settings"])
+    if model is None or BOUNDARY not in {layer.name for layer in model.layers}:
+        return None, None
+    data = load_data(Config(**settings))
+    train = compute_features(model, data).train
+    return _unit(train.images[np.arange(len(train))]), data
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    units: np.ndarray = features / np.maximum(norms, 1e-12)
+    return units
+
+
+def _sorted(probabilities: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, float]]:
+    order = np.argsort(-probabilities, kind="stable")
+    return [(class_names[i], float(probabilities[i])) for i in order]
