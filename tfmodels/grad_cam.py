@@ -28,7 +28,9 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     Raises:
         ValueError: the network has no maps.
     """
-    maps = next((layer.output for layer in reversed(model.layers) if _is_map(layer.output)), None)
+    # What a layer takes, as what a network within the network gives isn't connected to its input.
+    taken = (layer.input for layer in reversed(model.layers))
+    maps = next((tensor for tensor in taken if _is_map(tensor)), None)
     if maps is None:
         raise ValueError(f"{model.name} has no maps of an image")
     last = model.layers[-1]
@@ -55,8 +57,8 @@ def overlay(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def _is_map(output: keras.KerasTensor) -> bool:
-    shape: tuple[int | None, ...] = getattr(output, "shape", ())
+def _is_map(tensor: keras.KerasTensor) -> bool:
+    shape: tuple[int | None, ...] = getattr(tensor, "shape", ())
     return len(shape) == 4 and (shape[1] or 0) * (shape[2] or 0) > 1
 
 
