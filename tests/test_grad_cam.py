@@ -52,7 +52,13 @@ def test_where_maps_are_averaged_it_is_grad_cam() -> None:
 
 @pytest.mark.parametrize(
     ("name", "side"),
-    [("vgg", 32), ("airbench-small", 32), ("mobilenetv2", 64), ("alexnet", 64)],
+    [
+        ("vgg", 32),
+        ("airbench-small", 32),
+        ("mobilenetv2", 64),
+        ("mobilenetv2", 32),
+        ("alexnet", 64),
+    ],
 )
 def test_networks_of_the_catalogue(name: str, side: int) -> None:
     model = build(name, (32, 32, 3), 4, side)

@@ -30,7 +30,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     """
     # What a layer takes, as what a network within the network gives isn't connected to its input.
     taken = (layer.input for layer in reversed(model.layers))
-    maps = next((tensor for tensor in taken if _is_map(tensor)), None)
+    maps = next((tensor for tensor in taken if len(getattr(tensor, "shape", ())) == 4), None)
     if maps is None:
         raise ValueError(f"{model.name} has no maps of an image")
     last = model.layers[-1]
@@ -55,11 +55,6 @@ def overlay(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
     heat = 255 * mpl.colormaps[HEAT](shares)[..., :3]
     mixed: np.ndarray = np.rint((1 - OPACITY) * images + OPACITY * heat).astype(np.uint8)
     return mixed
-
-
-def _is_map(tensor: keras.KerasTensor) -> bool:
-    shape: tuple[int | None, ...] = getattr(tensor, "shape", ())
-    return len(shape) == 4 and (shape[1] or 0) * (shape[2] or 0) > 1
 
 
 def _gradient(
