@@ -8,16 +8,14 @@ from tfmodels.runs.directory import is_complete
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import add_debug
 
-LOCAL = "127.0.0.1"
-
 
 def fill_serving(parser: argparse.ArgumentParser) -> None:
     """Show a page in the browser, on which networks answer for images that are dropped on it."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
     parser.add_argument(
         "--host",
-        default=LOCAL,
-        help=f"address to listen on; others than {LOCAL} are open to the network [{LOCAL}]",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 opens the page to the network [127.0.0.1]",
     )
     parser.add_argument("--port", type=int, default=8000, help="port to listen on [8000]")
     add_debug(parser)
@@ -32,7 +30,8 @@ def fill_serving(parser: argparse.ArgumentParser) -> None:
         from tfmodels.runs.contents import open_run
 
         runs = [open_run(run) for run in args.runs]
-        app = import_quietly("tfmodels.serve.app").create_app(runs, [args.host, "localhost"])
+        names = ["127.0.0.1", "localhost"] if args.host in ("127.0.0.1", "localhost") else None
+        app = import_quietly("tfmodels.serve.app").create_app(runs, names)
         import waitress
 
         print(f"http://{args.host}:{args.port} until Ctrl-C", flush=True)

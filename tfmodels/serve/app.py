@@ -23,19 +23,20 @@ EXAMPLES = 12
 Response = tuple[str, int]  # page and status
 
 
-def create_app(runs: Sequence[Run], hosts: Sequence[str]) -> Flask:
+def create_app(runs: Sequence[Run], hosts: list[str] | None) -> Flask:
     """Return the application of the page for some runs.
 
     Args:
         runs: that answer.
-        hosts: names by which the page may be asked for, so that pages of other sites can't.
+        hosts: names by which the page may be asked for, so that pages of other sites can't; None
+            allows all.
 
     Raises:
         RunError: as of `Explainer`.
     """
     site = _Site(runs)
     app = Flask("tfmodels", static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=LARGEST_UPLOAD, TRUSTED_HOSTS=list(hosts))
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST_UPLOAD, TRUSTED_HOSTS=hosts)
     app.add_url_rule("/", "start", site.page)
     app.add_url_rule("/", "upload", site.upload, methods=["POST"])
     app.add_url_rule("/example/<int:number>", "example", site.example)
