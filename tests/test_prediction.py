@@ -16,6 +16,7 @@ from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, UsageError
 from tfmodels.prediction import predict, table
 from tfmodels.prediction.images import find_images
+from tfmodels.prediction.judge import known_labels
 from tfmodels.prediction.networks import predictor
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.manifest import write_manifest
@@ -236,7 +237,7 @@ def test_images_in_folders_of_their_classes_are_judged(
     rows = [row for row in read(out) if not row["error"]]
     right = np.array([row["class"] == Path(row["file"]).parent.name for row in rows])
     page = out.with_suffix(".html").read_text()
-    assert "<h1>table</h1>" in page
+    assert "<h1>predictions</h1>" in page
     wrong = [row for row, correct in zip(rows, right, strict=True) if not correct]
     assert len(rows) == 60
     assert wrong
@@ -255,7 +256,22 @@ def test_images_in_folders_of_their_classes_are_judged(
 def test_images_of_which_one_is_elsewhere_are_not_judged(
     toy_runs: list[Path], folder: Path, tmp_path: Path
 ) -> None:
-    (folder / "a").rename(folder / "red")
+    for old, new in (("a", "red"), ("b", "other")):
+        (folder / old).rename(folder / new)
     out = tmp_path / "table.csv"
     predict.predict_files([open_run(toy_runs[0])], [str(folder)], out)
     assert not out.with_suffix(".html").exists()
+
+
+def test_images_of_which_a_class_is_missing_are_not_judged() -> None:
+    rows = [
+        {"file": f"{name}/{i}.png", "error": "", "probabilities": {"a": 0.6, "b": 0.39}}
+        for name in NAMES[:2]
+        for i in range(2)
+    ]
+    assert known_labels(rows, NAMES) is None
+    found = known_labels([*rows, rows[0]], NAMES[:2])
+    assert found is not None
+    assert found.ids.tolist() == [row["file"] for row in rows]  # each once
+    assert found.labels.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import rasterio.transform
 from PIL import Image
+from rasterio.windows import Window
 
 from tests import toys
 from tfmodels import cli
@@ -15,6 +16,8 @@ from tfmodels.data.views import average_views
 from tfmodels.errors import RunError, UsageError
 from tfmodels.prediction import maps
 from tfmodels.prediction.maps import class_colours, map_scene
+from tfmodels.prediction.networks import predictor
+from tfmodels.prediction.scenes import Scene
 from tfmodels.runs.contents import open_run
 
 UTM = {"crs": "EPSG:32632", "transform": rasterio.transform.from_origin(4e5, 5.5e6, 10, 10)}
@@ -115,8 +118,11 @@ def test_a_fusion_maps_by_its_rule_and_several_runs_by_their_mean(
     with rasterio.open(tmp_path / "map.tif") as file:
         np.testing.assert_allclose(file.read(2)[::8, ::8], 100 * mean.max(axis=-1), atol=1)
     map_scene([open_run(toy_runs[2])], source, tmp_path / "fused.tif")
+    predict, _ = predictor(open_run(toy_runs[2]))
+    fused = predict({(8, 8, 3): images.reshape(-1, 8, 8, 3)}).reshape(2, 2, 3)
     with rasterio.open(tmp_path / "fused.tif") as file:
-        assert file.read(1).max() < 3
+        assert file.read(1)[::8, ::8].tolist() == fused.argmax(axis=-1).tolist()
+        np.testing.assert_allclose(file.read(2)[::8, ::8], 100 * fused.max(axis=-1), atol=1)
 
 
 def test_missing_pixels_stay_missing(toy_runs: list[Path], tmp_path: Path) -> None:
@@ -155,20 +161,24 @@ def test_values_and_order_of_bands(toy_runs: list[Path], tmp_path: Path) -> None
         rasterio.open(tmp_path / "map16.tif") as second,
     ):
         assert (first.read() == second.read()).all()
-    beyond = stack.astype("float32")
-    beyond[..., 1] = np.where(beyond[..., 1] > 2400, 1e9, beyond[..., 1])
-    map_scene(
-        [one],
-        write(tmp_path / "f.tif", beyond),
-        tmp_path / "mapf.tif",
-        bands=(4, 3, 2),
-        values=(500, 2500),
-    )
-    assert (tmp_path / "mapf.html").exists()
+
+
+def test_values_beyond_the_range_and_missing_ones() -> None:
+    scene = np.array([[-40.0, -25, -12.5, 0, 9], [np.nan, 1, 1, 1, 1]], "float32")[:, :, None]
+    with rasterio.MemoryFile() as memory:
+        profile = {"driver": "GTiff", "height": 2, "width": 5, "count": 2, "dtype": "float32"}
+        with memory.open(**profile, nodata=1) as file:
+            file.write(np.moveaxis(np.concatenate([scene, scene * 0 - 25], -1), -1, 0))
+        with memory.open() as file:
+            opened = Scene(Path("s.tif"), file, (1, 2), (-25.0, 0.0), None)
+            pixels, missing = opened.read(Window(0, 0, 5, 2))
+    assert pixels[0, :, 0].tolist() == [1, 1, 128, 255, 255]
+    assert pixels[1, :, 0].tolist() == [0, 1, 1, 1, 1]  # missing; and missing in one band alone
+    assert missing.tolist() == [[False] * 5, [True, False, False, False, False]]
 
 
 def test_a_scene_without_projection_has_no_areas(toy_runs: list[Path], tmp_path: Path) -> None:
-    for name, crs in (("none", None), ("degrees", "EPSG:4326")):
+    for name, crs in (("none", None), ("degrees", "EPSG:4326"), ("web", "EPSG:3857")):
         source = write(tmp_path / f"{name}.tif", mosaic(1, 2)[1], crs=crs)
         covers = map_scene([open_run(toy_runs[0])], source, tmp_path / "map.tif")
         assert {one.area for one in covers} == {None}
@@ -189,11 +199,13 @@ def test_a_scene_without_projection_has_no_areas(toy_runs: list[Path], tmp_path:
         ("{run} {dir}/8.tif --stride -8", "--stride is -8"),
         ("{run} {dir}/8.tif --bands 1 2", "--bands are 2"),
         ("{run} {dir}/8.tif --bands 1 2 4", "--bands are [1, 2, 4]: {dir}/8.tif has 1 to 3"),
-        ("{run} {dir}/8.tif --values 9 9", "the lower comes first"),
+        ("{run} {dir}/8.tif --values 0 inf", "name two numbers, the lower first"),
+        ("{run} {dir}/8.tif --values 9 9", "name two numbers, the lower first"),
         ("{run} {dir}/16.tif", "--values are needed: {dir}/16.tif holds uint16"),
         ("{run} {dir}/1.tif", "--bands are 1"),
         ("{run} {dir}/small.tif", "is smaller than an image of 8 x 8 pixels"),
-        ("{run} {dir}/8.tif --out {dir}/8.tif", "is the scene itself"),
+        ("{run} {dir}/8.tif --out {dir}/8.tif --overwrite", "is the scene itself"),
+        ("{run} {dir}/8.tif --out {dir}/16.tif", "16.tif exists: choose another --out"),
         ("{run} {dir}/8.tif --out {dir}/x.png", "it must end in .tif"),
         ("{run} {dir}/8.tif --out {run}/x.tif", "is in a run directory"),
     ],
@@ -241,11 +253,29 @@ def test_blocks_too_large_for_memory_are_refused(
 
 
 def test_runs_of_images_of_other_sizes_do_not_map_together(
-    toy_runs: list[Path], make_run: Any, tmp_path: Path
+    toy_runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = [open_run(toy_runs[0]), open_run(make_run())]
+    monkeypatch.setattr(maps, "predictor_of_all", lambda runs: (None, {(8, 8, 3), (9, 9, 3)}))
+    source = write(tmp_path / "s.tif", mosaic(2, 2)[1])
     with pytest.raises(UsageError, match="images of different sizes"):
-        map_scene(both, tmp_path / "scene.tif", tmp_path / "map.tif")
+        map_scene([open_run(toy_runs[0])], source, tmp_path / "map.tif")
+
+
+def test_a_map_that_cannot_be_read_back_is_not_kept(
+    toy_runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "s.tif", mosaic(2, 2)[1])
+    check = maps._check
+
+    def lose_the_end(part: Path) -> None:
+        with part.open("rb+") as file:
+            file.truncate(part.stat().st_size // 2)
+        check(part)
+
+    monkeypatch.setattr(maps, "_check", lose_the_end)
+    with pytest.raises(RunError, match=r"map\.tif can't be written"):
+        map_scene([open_run(toy_runs[0])], source, tmp_path / "map.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
 
 
 def test_colours() -> None:

@@ -74,4 +74,7 @@ def test_a_page_of_someone_else_stays(
     (tmp_path / "index.html").write_text("mine")
     write_index(tmp_path)
     assert (tmp_path / "index.html").read_text() == "mine"
+    (tmp_path / "index.html").unlink()
+    (tmp_path / "index.html").mkdir()
+    write_index(tmp_path)
     assert "is of something else" in capsys.readouterr().err

@@ -10,11 +10,13 @@ from typing import Any
 import keras
 
 from tfmodels.config import Config
-from tfmodels.data.images import ImageData
+from tfmodels.data.images import ImageData, load_data
+from tfmodels.errors import RunError
 from tfmodels.models.flop import forward_flop, training_flop
 from tfmodels.models.parts import structure_checksum, weights_checksum
 from tfmodels.report.tables import scientific, wrap
 from tfmodels.runs import environment
+from tfmodels.runs.contents import Run
 from tfmodels.safe_files import checksum
 
 
@@ -78,6 +80,23 @@ def announce(description: dict[str, Any], model: keras.Model, data: ImageData, p
 def plain_name(model: keras.Model) -> str:
     """Return a model's name, without the number that Keras adds where it makes up the name."""
     return re.sub(r"^(sequential|functional)_\d+$", r"\1", model.name)
+
+
+def data_of(run: Run) -> ImageData:
+    """Load the data that a run was trained on.
+
+    Raises:
+        RunError: they can't be loaded, or aren't the same any more.
+    """
+    settings: dict[str, Any] = dict(run.config["settings"])
+    try:
+        config = Config(**settings)
+    except TypeError as error:
+        raise RunError(f"{run.path} is of another version: train again ({error})") from error
+    data = load_data(config)
+    if _split_checksum(data) != run.config["dataset"]["split_checksum"]:
+        raise RunError(f"{config.data} holds other images than {run.path} was trained on")
+    return data
 
 
 def _split_checksum(data: ImageData) -> str:

@@ -90,19 +90,14 @@ def best(asked: Settings) -> dict[str, Any]:
 def tuned(asked: Settings) -> dict[str, Any]:
     """For images from above: a cosine after an epoch of warm-up, label smoothing, turned views.
 
-    Networks with batch norm learn by Muon, at a lower rate from ImageNet weights; AlexNet in
-    batches of 128 in bfloat16, in which it trains 2.7 times as fast as in batches of 64 in float32
-    (two cores with AMX). Others stay in float32, as MobileNetV2 trains half as fast in bfloat16.
-    What it reaches isn't measured yet.
+    What it reaches on test isn't measured yet. AlexNet has batches of 128 in bfloat16, in which it
+    trains 2.7 times as fast as in batches of 64 in float32 (two cores with AMX), and other rates;
+    other networks stay in float32, as MobileNetV2 trains half as fast in bfloat16.
     """
-    model = asked.get("model") or dataset_spec(asked.get("data", Config.data)).network
-    scratch = asked.get("weights", "none") == "none"
     by_network: dict[str, Any] = {}
-    if model in ("alexnet", "alexnet-bvlc"):
-        rate = 1e-3 if scratch else 3e-4
+    if asked.get("model") in ("alexnet", "alexnet-bvlc"):
+        rate = 1e-3 if asked.get("weights", "none") == "none" else 3e-4
         by_network = {"lr": rate, "batch_size": 128, "precision": "mixed_bfloat16"}
-    elif NETWORKS[model].batch_norm and asked.get("optimizer", "muon") == "muon":
-        by_network = {"lr": 0.1 if scratch else 0.02, "optimizer": "muon"}
     return by_network | {
         "augment": True,
         "label_smoothing": 0.1,

@@ -112,10 +112,8 @@ def fill_verifying(parser: argparse.ArgumentParser) -> None:
 
     def command(args: argparse.Namespace) -> None:
         """Check one run after the other; the first fault ends it."""
-        from tfmodels.runs.contents import open_run
-
         for run in args.runs:
-            open_run(run)
+            _open_run(run)
         verify = import_quietly("tfmodels.verify").verify
         for run in args.runs:
             print(run)
@@ -126,6 +124,8 @@ def fill_verifying(parser: argparse.ArgumentParser) -> None:
 
 
 def _open_run(path: Path) -> "Run":
-    from tfmodels.runs.contents import open_run, open_unfinished
+    from tfmodels.runs.contents import is_export, open_run, open_unfinished
 
+    if is_export(path):
+        raise UsageError(f"{path} is an exported network: name the run that it is of")
     return open_unfinished(path) if path.resolve().suffix == ".incomplete" else open_run(path)

@@ -1,6 +1,7 @@
 """Try networks in the browser."""
 
 import argparse
+import socket
 from pathlib import Path
 
 from tfmodels.errors import UsageError
@@ -30,11 +31,18 @@ def fill_serving(parser: argparse.ArgumentParser) -> None:
         from tfmodels.runs.contents import open_run
 
         runs = [open_run(run) for run in args.runs]
+        try:
+            listening = socket.create_server((args.host, args.port))
+        except OSError as error:
+            raise UsageError(
+                f"`host` {args.host}, `port` {args.port}: {error.strerror or error}; name others"
+            ) from error
         names = ["127.0.0.1", "localhost"] if args.host in ("127.0.0.1", "localhost") else None
         app = import_quietly("tfmodels.serve.app").create_app(runs, names)
         import waitress
 
         print(f"http://{args.host}:{args.port} until Ctrl-C", flush=True)
-        waitress.serve(app, host=args.host, port=args.port, threads=2)
+        largest = app.config["MAX_CONTENT_LENGTH"]
+        waitress.serve(app, sockets=[listening], threads=2, max_request_body_size=largest)
 
     parser.set_defaults(command=command, parser=parser)

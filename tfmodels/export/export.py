@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmodels.config import Config
-from tfmodels.data.images import ImageData, load_data
+from tfmodels.data.images import ImageData
+from tfmodels.description import data_of
 from tfmodels.errors import RunError, UsageError
 from tfmodels.export.formats import QUANTIZED, write_network
 from tfmodels.export.runtimes import Classify, load_exported
@@ -86,7 +86,7 @@ def export_run(run: Run, form: str, out: Path, quantize: str | None = None) -> C
     if os.path.lexists(out):
         raise UsageError(f"{out} exists: choose another `out`")
     model = load_network(run)
-    data = load_data(_settings(run)) if quantize else None
+    data = data_of(run) if quantize else None
     part = out.with_name(f".part-{secrets.token_hex(8)}-{out.name}")
     part.mkdir(parents=True)
     try:
@@ -100,11 +100,6 @@ def export_run(run: Run, form: str, out: Path, quantize: str | None = None) -> C
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return check
-
-
-def _settings(run: Run) -> Config:
-    settings: dict[str, Any] = dict(run.config["settings"])
-    return Config(**settings)
 
 
 def _calibrating(data: ImageData | None) -> np.ndarray:

@@ -47,7 +47,9 @@ def write_network(
     try:
         with _quiet():
             writers[form](model, quantize, images, folder)
-    except (ImportError, OSError, MemoryError):
+    except ImportError as error:
+        raise ModuleNotFoundError(f"{error}; pip install 'tfmodels[export]' has it") from error
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # each converter raises its own
         raise RunError(f"{model.name} can't be exported as {form} ({printable(str(error))})") from (
@@ -101,7 +103,8 @@ def _with_operations_of_onnx(model: keras.Model) -> keras.Model:
             return keras.layers.Rescaling(
                 (1 / deviation).tolist(), (-mean / deviation).tolist(), name=layer.name
             )
-        if getattr(layer, "activation", None) is keras.activations.gelu:
+        is_activation = isinstance(layer, keras.layers.Activation)
+        if is_activation and layer.activation is keras.activations.gelu:
             return keras.layers.Activation(_gelu, dtype=layer.dtype_policy, name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 

@@ -11,7 +11,7 @@ import numpy as np
 from tfmodels.errors import RunError, UsageError, first_names
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.runs.contents import Run, open_run
+from tfmodels.runs.contents import Run, is_export, open_run
 from tfmodels.runs.directory import is_complete, without_seed
 from tfmodels.runs.formats import Dataset, RunConfig
 from tfmodels.runs.predictions import Predictions, align
@@ -73,7 +73,7 @@ def _pretrained(out: Path) -> Iterator[tuple[str, str, Path]]:
     """Yield end time, family and path of the complete pretrained runs on EuroSAT in a folder."""
     for run in sorted(out.glob("*/")):
         try:
-            if not is_complete(run):
+            if not is_complete(run) or is_export(run):
                 continue
             config = open_run(run).config
         except RunError as error:

@@ -1,9 +1,8 @@
 """Judge predictions of images that lie in folders named after their classes."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from tfmodels.prediction import table
 from tfmodels.prediction.images import read_batch
 from tfmodels.report.page import MISTAKES, write_report
 from tfmodels.report.tables import summary
+from tfmodels.runs import environment
 from tfmodels.runs.contents import CONFIG, PREDICTIONS, Run, open_run
 from tfmodels.runs.directory import now
 from tfmodels.runs.manifest import write_manifest
@@ -18,50 +18,53 @@ from tfmodels.runs.predictions import Predictions, save_images, save_predictions
 from tfmodels.safe_files import write_json
 
 
-def known_labels(out: Path, class_names: Sequence[str]) -> Predictions | None:
-    """Return a growing table as predictions, if all its images are in folders of their classes.
+def known_labels(rows: Iterable[table.Row], class_names: Sequence[str]) -> Predictions | None:
+    """Return a table as predictions, if its images are in folders of their classes, and of all.
 
-    Files that can't be read are left out.
+    Files that can't be read are left out, and a file that is there twice counts once.
     """
     numbers = {name: number for number, name in enumerate(class_names)}
-    ids, labels, probabilities = [], [], []
-    for row in table.rows(out):
+    labels, probabilities = {}, {}
+    for row in rows:
         label = numbers.get(Path(row["file"]).parent.name)
         if label is None:
             return None
         if not row["error"]:
-            ids.append(row["file"])
-            labels.append(label)
-            probabilities.append(list(row["probabilities"].values()))
-    if not ids:
+            labels[row["file"]] = label
+            probabilities[row["file"]] = list(row["probabilities"].values())
+    if set(labels.values()) != set(numbers.values()):
         return None
-    rows = np.array(probabilities, np.float32)
-    return Predictions(np.array(ids), np.array(labels), rows)
+    found = np.array(list(probabilities.values()), np.float32)
+    found /= found.sum(axis=1, keepdims=True)  # which rounding may have left at 0.99
+    return Predictions(np.array(list(labels)), np.array(list(labels.values())), found)
 
 
-def judge(runs: Sequence[Run], found: Predictions, page: Path) -> str:
+def judge(runs: Sequence[Run], found: Predictions, paths: Sequence[str], page: Path) -> str:
     """Write the report of predictions to an HTML file, and return their metrics as text.
 
     Args:
         runs: that predicted.
         found: what they predicted.
+        paths: of the images, as they were named.
         page: file to write.
     """
     dataset = runs[0].config["dataset"]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / page.stem
+        path = Path(folder) / "predictions"
         path.mkdir()
-        config: dict[str, Any] = {
-            **{key: runs[0].config[key] for key in ("git_commit", "versions", "hardware")},
+        config = {
             "settings": {"predicted by": ", ".join(run.name for run in runs)},
-            "command": ["tfmodels", "predict", *(str(run.path) for run in runs)],
+            "command": ["tfmodels", "predict", *(str(run.path) for run in runs), *paths],
+            "git_commit": environment.git_commit(),
             "dataset": dataset
             | {
                 "name": "images of one's own",
                 "version": "",
-                "split": "all images judge; none of them trains",
+                "split": "all images that were named",
                 "splits": {"test": len(found.ids)},
             },
+            "versions": environment.versions(),
+            "hardware": environment.hardware(),
             "started": now(),
         }
         write_json(path / CONFIG, config)

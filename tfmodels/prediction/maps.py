@@ -10,16 +10,18 @@ import matplotlib.colors
 import numpy as np
 import rasterio
 import rasterio.enums
+import rasterio.errors
+from rasterio._err import CPLE_BaseError
 from rasterio.windows import Window
 from tqdm import tqdm
 
-from tfmodels.errors import UsageError
+from tfmodels.errors import RunError, UsageError
 from tfmodels.prediction.networks import Predict, Shape, predictor_of_all
 from tfmodels.prediction.scenes import Scene, open_scene
 from tfmodels.prediction.windows import Axis, cover
 from tfmodels.report.map_page import write_map_page
 from tfmodels.runs.contents import Run
-from tfmodels.safe_files import new_file
+from tfmodels.safe_files import new_file, printable
 
 NODATA = 255  # in both bands
 BATCH = 256  # windows
@@ -74,7 +76,7 @@ def map_scene(
 
     Each pixel has the class with the highest mean probability of all windows that cover it, as its
     number in band 1, and that probability in percent in band 2; both are 255 where the scene has no
-    data. Memory is bounded by the width of the scene.
+    data, and in windows that are more than half without. Memory is bounded by the scene's width.
 
     Args:
         runs: trainings or fusions; of several the mean of their probabilities counts.
@@ -95,7 +97,7 @@ def map_scene(
     """
     if out.suffix not in (".tif", ".tiff"):
         raise UsageError(f"`out` is {out}: it must end in .tif")
-    shape = _shape(runs)
+    shape = runs[0].config["dataset"]["image_shape"]
     stride = min(shape[:2]) if stride is None else stride
     if stride < 1 or shape[0] % stride or shape[1] % stride:
         raise UsageError(f"`stride` is {stride}: it must divide the images' side of {shape[0]}")
@@ -105,18 +107,17 @@ def map_scene(
     with open_scene(path, shape[2], bands, values, nodata) as scene:
         if scene.file.height < shape[0] or scene.file.width < shape[1]:
             raise UsageError(f"{path} is smaller than an image of {shape[1]} x {shape[0]} pixels")
-        predict, _ = predictor_of_all(runs)
+        predict, shapes = predictor_of_all(runs)
+        if shapes != {shape}:
+            raise UsageError("the runs take images of different sizes: name runs of one size")
         with new_file(out) as part:
-            covers = _write(part, scene, shape, stride, predict, names)
+            try:
+                covers = _write(part, scene, shape, stride, predict, names)
+                _check(part)
+            except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+                raise RunError(f"{out} can't be written ({printable(str(error))})") from error
         write_map_page(out, scene, covers, runs)
     return covers
-
-
-def _shape(runs: Sequence[Run]) -> Shape:
-    shapes = {run.config["dataset"]["image_shape"] for run in runs}
-    if len(shapes) > 1:
-        raise UsageError("the runs take images of different sizes: name runs of one size")
-    return shapes.pop()
 
 
 def _write(
@@ -159,6 +160,14 @@ def _write(
         fitting = [factor for factor in OVERVIEWS if factor < min(file.shape)]
         file.build_overviews(fitting, rasterio.enums.Resampling.nearest)
     return _covers(names, colours, counts, sums, _pixel_area(source))
+
+
+def _check(part: Path) -> None:
+    """Read a map as a whole, since GDAL may not notice that a disk is full."""
+    with rasterio.open(part) as file:
+        for _, window in file.block_windows(1):
+            file.read(window=window)
+        file.read(out_shape=(2, *(max(1, side // OVERVIEWS[0]) for side in file.shape)))
 
 
 def _rows(
@@ -250,8 +259,14 @@ def _covers(
 
 
 def _pixel_area(file: Any) -> float | None:
-    """Return the area of a pixel in km², if the projection is in units of length."""
+    """Return the area of a pixel in km², if the projection is in units of length.
+
+    Mercator's, as of maps on the web, are not those on the ground; UTM is another.
+    """
     if file.crs is None or not file.crs.is_projected:
+        return None
+    words = file.crs.to_wkt().replace("Transverse_Mercator", "").replace("Transverse Mercator", "")
+    if "Mercator" in words:
         return None
     return float(abs(file.transform.determinant) * file.crs.linear_units_factor[1] ** 2 / 1e6)
 

@@ -62,14 +62,15 @@ def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
             table.add(out, list(_rows(batch, predict, class_names)))
             progress.update(len(batch.files))
     damaged = [row for row in table.rows(out) if row["error"]]
-    labelled = known_labels(out, class_names)
+    labelled = known_labels(table.rows(out), class_names)
+    table.finish(out, class_names)
     judged = ""
     if labelled:
         page = out.with_suffix(".html")
-        judged = f"{judge(runs, labelled, page)}\nreport: {page}\n"
-    table.finish(out, class_names)
+        judged = f"{judge(runs, labelled, paths, page)}\nreport: {page}\n"
     if damaged:
         listed = first_names([f"{row['file']} ({row['error']})" for row in damaged])
+        print(judged, end="")
         raise RunError(f"{len(damaged)} of {count} files can't be read: {listed}; all are in {out}")
     return f"{judged}{count:,} images are classified in {out}"
 

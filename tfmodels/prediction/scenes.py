@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ class Scene:
     def _scaled(self, found: np.ma.MaskedArray) -> np.ndarray:
         assert self.values
         low, high = self.values
-        shares = (found.filled(0).astype(np.float32) - low) / (high - low)
+        shares = (found.filled(low).astype(np.float32) - low) / (high - low)
         pixels: np.ndarray = np.rint(1 + 254 * np.nan_to_num(shares).clip(0, 1))
         return pixels
 
@@ -119,15 +120,17 @@ def _check(
     if not set(bands) <= set(file.indexes):
         raise UsageError(f"`bands` are {list(bands)}: {path} has 1 to {file.count}")
     types = {file.dtypes[band - 1] for band in bands}
+    if any("complex" in kind for kind in types):
+        raise UsageError(f"{path} holds complex numbers: name bands of real ones")
     if values is None and types != {"uint8"}:
         raise UsageError(
             f"`values` are needed: {path} holds {', '.join(sorted(types))}; name the lowest and "
             "the highest, such as 0 2750 for Sentinel-2 Level-1C as in EuroSAT"
         )
-    if values and not values[0] < values[1]:
-        raise UsageError(f"`values` are {values[0]:g} and {values[1]:g}: the lower comes first")
-    if any(kind.startswith("complex") for kind in types):
-        raise UsageError(f"{path} holds complex numbers: name bands of real ones")
+    if values and not -math.inf < values[0] < values[1] < math.inf:
+        raise UsageError(
+            f"`values` are {values[0]:g} and {values[1]:g}: name two numbers, the lower first"
+        )
     for band in bands:
         height, width = file.block_shapes[band - 1]
         size = height * width * np.dtype(file.dtypes[band - 1]).itemsize

@@ -53,7 +53,10 @@ def add(path: Path, rows: Sequence[Row]) -> None:
 
 def finish(path: Path, class_names: Sequence[str]) -> None:
     """Make the table from its part, and remove the part."""
-    with new_file(path) as whole, whole.open("w", newline="", encoding="utf-8") as file:
+    with (
+        new_file(path) as whole,
+        whole.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         if path.suffix == ".csv":
             writer = csv.writer(file)
             writer.writerow(["file", "class", "confidence", "error", *class_names])

@@ -1,17 +1,19 @@
 """The page `index.html` of a folder of runs: all in a table, with links to their reports."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from tfmodels.errors import RunError
 from tfmodels.report.page import TEMPLATES
-from tfmodels.runs.contents import open_run
+from tfmodels.runs.contents import is_export, open_run
 from tfmodels.runs.directory import is_complete
 from tfmodels.runs.formats import SavedMetrics
-from tfmodels.safe_files import read_json, write_text
+from tfmodels.safe_files import open_file, read_json, write_text
 
 INDEX = "index.html"
+LARGEST_HEAD = 2**12  # bytes in which that is
 OURS = '<meta name="generator" content="tfmodels">'  # in pages that may be replaced
 
 
@@ -21,12 +23,21 @@ def write_index(folder: Path) -> None:
     Runs that are damaged are named with what is wrong.
     """
     path = folder / INDEX
-    if path.exists() and OURS not in path.read_text(encoding="utf-8", errors="replace"):
+    if os.path.lexists(path) and not _is_ours(path):
         print(f"{path} is of something else: the runs aren't listed there", file=sys.stderr)
         return
-    rows = [_row(run) for run in sorted(folder.iterdir()) if run.is_dir() and is_complete(run)]
+    runs = (run for run in sorted(folder.iterdir()) if is_complete(run) and not is_export(run))
+    rows = [_row(run) for run in runs]
     page = TEMPLATES.get_template(INDEX).render(folder=folder.resolve().name, rows=rows, ours=OURS)
     write_text(path, page)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with open_file(path) as file:
+            return OURS.encode() in file.read(LARGEST_HEAD)
+    except (RunError, OSError):
+        return False
 
 
 def _row(path: Path) -> dict[str, Any]:
@@ -38,7 +49,7 @@ def _row(path: Path) -> dict[str, Any]:
         return {"name": path.name, "fault": str(error)}
     config, settings = run.config, run.config["settings"]
     own = settings.get("model") or config.get("model", {}).get("name")
-    network = own if "model" in config else f"fusion, {settings['method']}"
+    network = own if "model" in config else f"fusion, {settings.get('method')}"
     return {
         "name": path.name,
         "fault": "",

@@ -155,6 +155,11 @@ class Run:
         return comparison
 
 
+def is_export(path: Path) -> bool:
+    """Return whether a directory holds an exported network with its card, not a run."""
+    return (path / "README.md").is_file() and not (path / PREDICTIONS).exists()
+
+
 def open_run(path: Path) -> Run:
     """Open a complete run directory.
 

@@ -10,6 +10,7 @@ from flask import Flask, request
 from PIL import Image, UnidentifiedImageError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from tfmodels.data.files import FORMATS
 from tfmodels.errors import RunError
 from tfmodels.report.page import TEMPLATES, data_url
 from tfmodels.runs.contents import Run
@@ -101,7 +102,7 @@ class _Site:
 def _too_large(path: Path) -> str:
     """Return what is wrong with the size of an image, which is read from its header."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return ""  # which reading it finds, too, and says better

@@ -2,20 +2,20 @@
 
 import dataclasses
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-from tfmodels.config import Config
-from tfmodels.data.images import ImageData, load_data
+from tfmodels.data.images import ImageData
+from tfmodels.description import data_of
 from tfmodels.errors import RunError
 from tfmodels.fusion.members import members_of
 from tfmodels.grad_cam import grad_cam, overlay
 from tfmodels.models.parts import BOUNDARY, feature_extractor
-from tfmodels.prediction.images import read_batch
+from tfmodels.prediction.images import Batch, read_batch
 from tfmodels.prediction.networks import Predict, Shape, load_network, predictor, predictor_of_all
 from tfmodels.runs.contents import Run
 from tfmodels.training.features import compute_features
@@ -65,13 +65,12 @@ class Explainer:
         for run in runs:
             if "members" in run.config:
                 self.together.append((run.name, predictor(run)[0]))
-                networks |= {member.path: member for member in members_of(run).runs}
-            else:
-                networks[run.path] = run
+            networks |= {one.path.resolve(): one for one in _networks_of(run)}
         predict, self.shapes = predictor_of_all(list(networks.values()))
         if len(runs) > 1:
             self.together.append(("mean of all", predict))
         self.networks = [_Network(run) for run in networks.values()]
+        self._one_at_a_time = threading.Lock()
 
     def answer(self, path: Path) -> tuple[np.ndarray, list[Answer]]:
         """Return the image of a file as the networks see it, and what each says of it.
@@ -82,11 +81,22 @@ class Explainer:
         batch = read_batch([str(path)], sorted(self.shapes))
         if batch.errors[0]:
             raise RunError(batch.errors[0])
+        with self._one_at_a_time:  # LiteRT and OpenVINO mix up what several threads ask
+            return self._answer(batch)
+
+    def _answer(self, batch: Batch) -> tuple[np.ndarray, list[Answer]]:
         answers = [network.answer(batch.images, self.class_names) for network in self.networks]
         for name, predict in self.together:
             found = _sorted(predict(batch.images)[0], self.class_names)
             answers.append(Answer(name, found, None, []))
         return batch.images[self.networks[0].shape][0], answers
+
+
+def _networks_of(run: Run) -> list[Run]:
+    """Return a training, or those that a fusion is of."""
+    if "members" not in run.config:
+        return [run]
+    return [network for member in members_of(run).runs for network in _networks_of(member)]
 
 
 class _Network:
@@ -136,10 +146,9 @@ def _training_features(
     Raises:
         RunError: the data aren't at hand.
     """
-    settings: dict[str, Any] = dict(run.config["settings"])
     if model is None or BOUNDARY not in {layer.name for layer in model.layers}:
         return None, None
-    data = load_data(Config(**settings))
+    data = data_of(run)
     train = compute_features(model, data).train
     return _unit(train.images[np.arange(len(train))]), data
 
