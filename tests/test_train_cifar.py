@@ -32,7 +32,8 @@ def finished(
     out = tmp_path_factory.mktemp("runs")
     done = run_script("train_cifar.py", *FLAGS, "--data-dir", sample_dir, "--out", out)
     assert done.returncode == 0, done.stderr
-    (run,) = out.iterdir()
+    index, run = sorted(out.iterdir())
+    assert index.name == "index.html"
     return done, run
 
 
@@ -201,7 +202,7 @@ def test_a_run_that_is_killed_and_stopped_ends_as_one_that_was_not(
     done = run_script("train_cifar.py", *FLAGS, "--data-dir", sample_dir, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     run = tmp_path / whole.name
-    assert [entry.name for entry in tmp_path.iterdir()] == [run.name]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["index.html", run.name]
     assert done.stdout.replace(str(tmp_path), str(whole.parent)) == finished[0].stdout
     for ours, theirs in zip(rows(run), rows(whole), strict=True):
         assert ours[:-1] == theirs[:-1]  # all but the time it took
