@@ -44,7 +44,8 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         return ops.sum(ops.cast(head(maps, training=False), "float32") * chosen)
 
     spoken = ops.relu(ops.sum(ops.cast(_gradient(score, found) * found, "float32"), axis=-1))
-    shares = spoken / ops.maximum(ops.max(spoken, axis=(1, 2), keepdims=True), 1e-12)
+    largest = ops.max(spoken, axis=(1, 2), keepdims=True)
+    shares = spoken / ops.where(largest > 0, largest, 1.0)
     resized = ops.image.resize(shares[..., None], images.shape[1:3], interpolation="bilinear")
     pixels: np.ndarray = ops.convert_to_numpy(resized)[..., 0].clip(0, 1)
     return pixels
