@@ -22,7 +22,7 @@ from tfmodels.experiment import build_network
 from tfmodels.recipes import configure
 from tfmodels.report.tables import markdown_table
 from tfmodels.runs.contents import open_run
-from tfmodels.training.features import compute_features
+from tfmodels.training.features import compute_features, unit
 
 BLOCK = 500  # test tiles compared at once with all training tiles
 
@@ -38,7 +38,7 @@ def nearest(
     keras.utils.set_random_seed(0)
     features = compute_features(build_network(config, data), data)
     train, test = (
-        _unit(split.images[np.arange(len(split))]) for split in (features.train, features.test)
+        unit(split.images[np.arange(len(split))]) for split in (features.train, features.test)
     )
     found, largest = [], []
     for start in range(0, len(test), BLOCK):
@@ -46,11 +46,6 @@ def nearest(
         found.append(cosines.argmax(axis=1))
         largest.append(cosines.max(axis=1))
     return data.test.labels, data.train.labels[np.concatenate(found)], np.concatenate(largest)
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    units: np.ndarray = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return units
 
 
 def difference(hits: Sequence[int], counts: Sequence[int]) -> str:

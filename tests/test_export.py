@@ -14,8 +14,9 @@ from tfmodels.config import Config
 from tfmodels.errors import RunError, UsageError
 from tfmodels.export import export
 from tfmodels.export.export import export_run
-from tfmodels.export.formats import FORMATS, QUANTIZED, write_network
+from tfmodels.export.formats import FORMATS, QUANTIZED
 from tfmodels.export.runtimes import load_exported
+from tfmodels.export.writers import write_network
 from tfmodels.models.catalog import build
 from tfmodels.prediction.networks import load_network, predictor
 from tfmodels.prediction.predict import predict_files

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import stat
 import zipfile
 from collections.abc import Collection, Iterator
@@ -48,6 +49,18 @@ def new_file(path: Path) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
     flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to write to; it becomes `path`, where nothing is, when the block succeeds."""
+    part = path.with_name(f"{PART}{secrets.token_hex(8)}-{path.name}")
+    part.mkdir()
+    try:
+        yield part
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def flush_folder(folder: Path) -> None:

@@ -3,12 +3,10 @@
 import argparse
 from pathlib import Path
 
-from tfmodels.errors import UsageError
-from tfmodels.runs.directory import check_writable, is_complete
+from tfmodels.export.formats import FORMATS
+from tfmodels.runs.directory import check_writable
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import add_debug
-
-FORMATS = ("onnx", "litert", "openvino", "saved_model")  # of export.formats, without TensorFlow
 
 
 def fill_exporting(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +31,12 @@ def fill_exporting(parser: argparse.ArgumentParser) -> None:
 
     def command(args: argparse.Namespace) -> None:
         """Export the network, and print how it compares."""
-        if not is_complete(args.run):
-            raise UsageError(f"{args.run} is not a complete run directory: name one")
-        parts = [args.run.resolve().name, args.format, args.quantize]
-        out = args.out or Path("exports") / "-".join(filter(None, parts))
-        check_writable(out.parent)
         from tfmodels.runs.contents import open_run
 
         run = open_run(args.run)
+        parts = [args.run.resolve().name, args.format, args.quantize]
+        out = args.out or Path("exports") / "-".join(filter(None, parts))
+        check_writable(out.parent)
         export = import_quietly("tfmodels.export.export")
         check = export.export_run(run, args.format, out, args.quantize)
         print(f"{check.images} real images: probabilities differ by up to {check.difference:.2g}")

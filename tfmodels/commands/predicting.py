@@ -27,6 +27,7 @@ def fill_predicting(parser: argparse.ArgumentParser) -> None:
         help="table to write, .csv or .jsonl [predictions.csv]",
     )
     _add_overwrite(parser)
+    add_debug(parser)
 
     def command(args: argparse.Namespace) -> None:
         """Tell runs from images, and classify the images."""
@@ -82,6 +83,7 @@ def fill_mapping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodata", type=float, metavar="X", help="value of missing pixels [as the file says]"
     )
+    add_debug(parser)
 
     def command(args: argparse.Namespace) -> None:
         """Tell runs from the scene, and make its map."""
@@ -113,7 +115,6 @@ def fill_mapping(parser: argparse.ArgumentParser) -> None:
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-    add_debug(parser)
 
 
 def _check_free(path: Path, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfmodels.errors import UsageError
-from tfmodels.runs.directory import check_writable, is_complete
+from tfmodels.runs.directory import check_writable
 from tfmodels.runs.environment import import_quietly
 from tfmodels.runs.lock import MARKER
 from tfmodels.runs.manifest import MANIFEST
@@ -124,8 +124,8 @@ def fill_verifying(parser: argparse.ArgumentParser) -> None:
 
 
 def _open_run(path: Path) -> "Run":
-    from tfmodels.runs.contents import is_export, open_run, open_unfinished
+    from tfmodels.runs.contents import open_run, open_unfinished
 
-    if is_complete(path) and is_export(path):
-        raise UsageError(f"{path} is an exported network: name the run that it is of")
-    return open_unfinished(path) if path.resolve().suffix == ".incomplete" else open_run(path)
+    run = open_unfinished(path) if path.resolve().suffix == ".incomplete" else open_run(path)
+    run.check_not_exported()
+    return run

@@ -5,7 +5,6 @@ import socket
 from pathlib import Path
 
 from tfmodels.errors import UsageError
-from tfmodels.runs.directory import is_complete
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import add_debug
 
@@ -23,9 +22,6 @@ def fill_serving(parser: argparse.ArgumentParser) -> None:
 
     def command(args: argparse.Namespace) -> None:
         """Load the networks, and answer until Ctrl-C."""
-        for run in args.runs:
-            if not is_complete(run):
-                raise UsageError(f"{run} is not a complete run directory: name one")
         if not 0 < args.port < 2**16:
             raise UsageError(f"`port` is {args.port}: it must be from 1 to 65535")
         from tfmodels.runs.contents import open_run

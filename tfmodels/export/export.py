@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmodels.data.images import ImageData
+from tfmodels.data.images import ImageData, Images
 from tfmodels.description import data_of
 from tfmodels.errors import RunError, UsageError
-from tfmodels.export.formats import QUANTIZED, write_network
+from tfmodels.export.formats import QUANTIZED
 from tfmodels.export.runtimes import Classify, load_exported
+from tfmodels.export.writers import write_network
 from tfmodels.prediction.networks import load_network
 from tfmodels.report.page import TEMPLATES
 from tfmodels.runs.contents import CONFIG, Run
 from tfmodels.runs.manifest import write_manifest
-from tfmodels.safe_files import write_json, write_text
+from tfmodels.safe_files import new_folder, write_json, write_text
 
 CARD = "README.md"
 LARGEST_DIFFERENCE = 1e-3  # of probabilities in float32
@@ -87,26 +86,21 @@ def export_run(run: Run, form: str, out: Path, quantize: str | None = None) -> C
         raise UsageError(f"{out} exists: choose another `out`")
     model = load_network(run)
     data = data_of(run) if quantize else None
-    part = out.with_name(f".part-{secrets.token_hex(8)}-{out.name}")
-    part.mkdir(parents=True)
-    try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with new_folder(out) as part:
         write_network(model, form, quantize, _calibrating(data), part)
         check = _check(run, model, form, part, data)
         exported = {"format": form, "quantize": quantize}
         write_json(part / CONFIG, {**run.config, "export": exported})
         write_text(part / CARD, _card(run, exported, check))
         write_manifest(part)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return check
 
 
 def _calibrating(data: ImageData | None) -> np.ndarray:
     if data is None:
         return np.empty(0)
-    count = len(data.train.ids)
-    rows = np.random.default_rng(0).permutation(count)[:CALIBRATING]
+    rows = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATING]
     return data.train.images[np.sort(rows)]
 
 
@@ -119,7 +113,8 @@ def _check(run: Run, model: keras.Model, form: str, part: Path, data: ImageData 
     exported = _loaded(form, part)
     known = run.images("sample.npz") | run.images("mistakes.npz")
     images = np.stack(list(known.values()))
-    expected, found = (_classify(one, images) for one in (model.predict_on_batch, exported))
+    both = model.predict_on_batch, exported
+    expected, found = (_classify(one, images, len(images)) for one in both)
     if found.shape != expected.shape:
         raise RunError(f"the exported network gives {found.shape}, not {expected.shape}")
     difference = float(abs(found - expected).max())
@@ -130,13 +125,14 @@ def _check(run: Run, model: keras.Model, form: str, part: Path, data: ImageData 
             "it isn't kept"
         )
     if data is not None:
-        accuracy = _accuracy(model.predict_on_batch, data), _accuracy(exported, data)
-        if accuracy[0] - accuracy[1] > LARGEST_LOSS:
+        before, after = (_accuracy(one, data) for one in both)
+        accuracy = before, after
+        if before - after > LARGEST_LOSS:
             raise RunError(
-                f"rounded, the network is right for {accuracy[1]:.2%} of the validation images, "
-                f"and before for {accuracy[0]:.2%}: it isn't kept"
+                f"rounded, the network is right for {after:.2%} of the validation images, "
+                f"and before for {before:.2%}: it isn't kept"
             )
-    keras_speed, speed = _speeds(images, model.predict_on_batch, exported)
+    keras_speed, speed = _speeds(images, *both)
     return Check(
         images=len(images),
         difference=difference,
@@ -155,16 +151,14 @@ def _loaded(form: str, part: Path) -> Classify:
     return lambda images: loaded.serve(tf.constant(images)).numpy()
 
 
-def _classify(classify: Classify, images: np.ndarray) -> np.ndarray:
-    batches = [classify(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    return np.concatenate(batches)
+def _classify(classify: Classify, images: Images, count: int) -> np.ndarray:
+    rows = (np.arange(i, min(i + BATCH, count)) for i in range(0, count, BATCH))
+    return np.concatenate([classify(images[batch]) for batch in rows])
 
 
 def _accuracy(classify: Classify, data: ImageData) -> float:
-    count = len(data.val.ids)
-    batches = [np.arange(i, min(i + BATCH, count)) for i in range(0, count, BATCH)]
-    found = [classify(data.val.images[rows]).argmax(axis=1) for rows in batches]
-    return float((np.concatenate(found) == data.val.labels).mean())
+    found = _classify(classify, data.val.images, len(data.val))
+    return float((found.argmax(axis=1) == data.val.labels).mean())
 
 
 def _speeds(images: np.ndarray, *classifiers: Classify) -> list[float]:

@@ -1,4 +1,4 @@
-"""The formats of exported networks: how each is written, and which files it is."""
+"""How networks are written in each format of `export.formats`."""
 
 import contextlib
 import io
@@ -12,12 +12,8 @@ import numpy as np
 from keras import ops
 
 from tfmodels.errors import RunError
+from tfmodels.export.formats import FILES
 from tfmodels.safe_files import printable
-
-FORMATS = ("onnx", "litert", "openvino", "saved_model")
-# What weights, and activations where it says so, can be rounded to after training.
-QUANTIZED = {"onnx": ("int8",), "litert": ("float16", "int8"), "openvino": ("float16",)}
-FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}  # to load
 
 
 def write_network(

@@ -11,8 +11,8 @@ import numpy as np
 from tfmodels.errors import RunError, UsageError, first_names
 from tfmodels.fusion.methods import METHODS
 from tfmodels.models.catalog import NETWORKS
-from tfmodels.runs.contents import Run, is_export, open_run
-from tfmodels.runs.directory import is_complete, without_seed
+from tfmodels.runs.contents import Run, is_run, open_run
+from tfmodels.runs.directory import without_seed
 from tfmodels.runs.formats import Dataset, RunConfig
 from tfmodels.runs.predictions import Predictions, align
 from tfmodels.safe_files import checksum
@@ -73,7 +73,7 @@ def _pretrained(out: Path) -> Iterator[tuple[str, str, Path]]:
     """Yield end time, family and path of the complete pretrained runs on EuroSAT in a folder."""
     for run in sorted(out.glob("*/")):
         try:
-            if not is_complete(run) or is_export(run):
+            if not is_run(run):
                 continue
             config = open_run(run).config
         except RunError as error:

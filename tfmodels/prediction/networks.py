@@ -23,23 +23,13 @@ Shape = tuple[int, int, int]
 Predict = Callable[[dict[Shape, np.ndarray]], np.ndarray]
 
 
-def predictor(run: Run) -> tuple[Predict, set[Shape]]:
-    """Return how a run predicts, with its views, or as a fusion of its members; and its shapes.
+def classifier(run: Run) -> Classify:
+    """Load the network of a run, or an exported one.
 
     Raises:
-        UsageError: a member of a fusion isn't where it was.
-        RunError: a file of a run is missing, damaged or can't be used.
+        UsageError: it is a SavedModel.
+        RunError: its file is missing, damaged or can't be used.
     """
-    if "members" not in run.config:
-        classify, shape = _classifier(run), run.config["dataset"]["image_shape"]
-        return lambda images: predict_views(run, classify, images[shape]), {shape}
-    members = members_of(run)
-    settings = run.config["settings"]
-    rule = fitted_rule(members, str(settings["method"]), bool(settings.get("calibrate")))
-    return _together(members.runs, rule)
-
-
-def _classifier(run: Run) -> Classify:
     if "export" not in run.config:
         classify: Classify = load_network(run).predict_on_batch
         return classify
@@ -48,7 +38,29 @@ def _classifier(run: Run) -> Classify:
     return load_exported(run.config["export"]["format"], run.path)
 
 
-def predictor_of_all(runs: Sequence[Run]) -> tuple[Predict, set[Shape]]:
+def predictor(run: Run, load: Callable[[Run], Classify] = classifier) -> tuple[Predict, set[Shape]]:
+    """Return how a run predicts, with its views, or as a fusion of its members; and its shapes.
+
+    Args:
+        run: a training, a fusion or an exported network.
+        load: loads the networks.
+
+    Raises:
+        UsageError: a member of a fusion isn't where it was.
+        RunError: a file of a run is missing, damaged or can't be used.
+    """
+    if "members" not in run.config:
+        classify, shape = load(run), run.config["dataset"]["image_shape"]
+        return lambda images: predict_views(run, classify, images[shape]), {shape}
+    members = members_of(run)
+    settings = run.config["settings"]
+    rule = fitted_rule(members, str(settings["method"]), bool(settings.get("calibrate")))
+    return _together(members.runs, rule, load)
+
+
+def predictor_of_all(
+    runs: Sequence[Run], load: Callable[[Run], Classify] = classifier
+) -> tuple[Predict, set[Shape]]:
     """Return how one run predicts, or several by the mean of their probabilities.
 
     Raises:
@@ -56,17 +68,19 @@ def predictor_of_all(runs: Sequence[Run]) -> tuple[Predict, set[Shape]]:
         RunError: as of `predictor`.
     """
     if len(runs) == 1:
-        return predictor(runs[0])
+        return predictor(runs[0], load)
     for run in runs[1:]:
         if requirements(run.config)["classes"] != requirements(runs[0].config)["classes"]:
             raise UsageError(f"{run.path} has other classes than {runs[0].path}: leave one out")
-    return _together(runs, lambda probabilities: probabilities.mean(axis=0))
+    return _together(runs, lambda probabilities: probabilities.mean(axis=0), load)
 
 
 def _together(
-    runs: Sequence[Run], rule: Callable[[np.ndarray], np.ndarray]
+    runs: Sequence[Run],
+    rule: Callable[[np.ndarray], np.ndarray],
+    load: Callable[[Run], Classify],
 ) -> tuple[Predict, set[Shape]]:
-    parts = [predictor(run) for run in runs]
+    parts = [predictor(run, load) for run in runs]
     shapes = set().union(*(shapes for _, shapes in parts))
     return lambda images: rule(np.stack([predict(images) for predict, _ in parts])), shapes
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from tfmodels.errors import RunError
 from tfmodels.report.page import TEMPLATES
-from tfmodels.runs.contents import is_export, open_run
-from tfmodels.runs.directory import is_complete
+from tfmodels.runs.contents import is_run, open_run
 from tfmodels.runs.formats import SavedMetrics
 from tfmodels.safe_files import open_file, read_json, write_text
 
@@ -26,8 +25,7 @@ def write_index(folder: Path) -> None:
     if os.path.lexists(path) and not _is_ours(path):
         print(f"{path} is of something else: the runs aren't listed there", file=sys.stderr)
         return
-    runs = (run for run in sorted(folder.iterdir()) if is_complete(run) and not is_export(run))
-    rows = [_row(run) for run in runs]
+    rows = [_row(run) for run in sorted(filter(is_run, folder.iterdir()))]
     page = TEMPLATES.get_template(INDEX).render(folder=folder.resolve().name, rows=rows, ours=OURS)
     write_text(path, page)
 

@@ -1,4 +1,4 @@
-"""The page of a land-cover map, and its overview as a picture."""
+"""The page of a land-cover map, and its overview as an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def write_map_page(
         scene=scene,
         covers=covers,
         runs=runs,
-        pictures=[
+        images=[
             ("scene", data_url(pixels if pixels.shape[-1] == 3 else _grey(pixels[..., 0]))),
             ("map", data_url(overview)),
             ("confidence, from 0 (black) to 100 % (white)", data_url(_grey(sure))),

@@ -12,7 +12,7 @@ from tfmodels.errors import UsageError
 from tfmodels.evaluation import METRICS
 from tfmodels.report.page import command_line
 from tfmodels.report.tables import markdown_table, text_table
-from tfmodels.runs.contents import Run, is_export, open_run
+from tfmodels.runs.contents import Run, is_run, open_run
 from tfmodels.runs.directory import is_complete, without_seed
 
 _FIRST, *_OTHERS = METRICS.values()
@@ -97,8 +97,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        runs = (run for run in path.glob("*/") if is_complete(run) and not is_export(run))
-        inside = [path] if is_complete(path) else sorted(runs)
+        inside = [path] if is_complete(path) else sorted(filter(is_run, path.glob("*/")))
         if not inside:
             raise UsageError(
                 f"{path} is not a complete run directory and holds none: name runs or their folder"

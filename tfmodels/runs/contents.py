@@ -78,6 +78,15 @@ class Run:
                     raise RunError(f"{path} is damaged ({error}): train again") from error
         return seconds
 
+    def check_not_exported(self) -> None:
+        """Check that it is a run, whose results can be read.
+
+        Raises:
+            UsageError: it is an exported network.
+        """
+        if "export" in self.config:
+            raise UsageError(f"{self.path} is an exported network: name the run that it is of")
+
     def predictions(self) -> "dict[str, Predictions]":
         """Return the predictions by split.
 
@@ -87,8 +96,7 @@ class Run:
         """
         from tfmodels.runs.predictions import load_predictions
 
-        if "export" in self.config:
-            raise UsageError(f"{self.path} is an exported network: name the run that it is of")
+        self.check_not_exported()
         dataset = self.config["dataset"]
         images = sum(n for split, n in dataset["splits"].items() if split != "train")
         classes = len(dataset["class_names"])
@@ -155,9 +163,10 @@ class Run:
         return comparison
 
 
-def is_export(path: Path) -> bool:
-    """Return whether a directory holds an exported network with its card, not a run."""
-    return (path / "README.md").is_file() and not (path / PREDICTIONS).exists()
+def is_run(path: Path) -> bool:
+    """Return whether the path is a complete run directory, not an exported network's."""
+    exported = (path / "README.md").is_file() and not (path / PREDICTIONS).exists()
+    return is_complete(path) and not exported
 
 
 def open_run(path: Path) -> Run:

@@ -12,13 +12,21 @@ import numpy as np
 from tfmodels.data.images import ImageData
 from tfmodels.description import data_of
 from tfmodels.errors import RunError
+from tfmodels.export.runtimes import Classify
 from tfmodels.fusion.members import members_of
 from tfmodels.grad_cam import grad_cam, overlay
 from tfmodels.models.parts import BOUNDARY, feature_extractor
 from tfmodels.prediction.images import Batch, read_batch
-from tfmodels.prediction.networks import Predict, Shape, load_network, predictor, predictor_of_all
+from tfmodels.prediction.networks import (
+    Shape,
+    classifier,
+    load_network,
+    predict_views,
+    predictor,
+    predictor_of_all,
+)
 from tfmodels.runs.contents import Run
-from tfmodels.training.features import compute_features
+from tfmodels.training.features import compute_features, unit
 
 NEIGHBOURS = 5
 
@@ -60,16 +68,19 @@ class Explainer:
             RunError: a file of a run is missing or damaged.
         """
         self.class_names: list[str] = runs[0].config["dataset"]["class_names"]
-        self.together: list[tuple[str, Predict]] = []
-        networks: dict[Path, Run] = {}
-        for run in runs:
-            if "members" in run.config:
-                self.together.append((run.name, predictor(run)[0]))
-            networks |= {one.path.resolve(): one for one in _networks_of(run)}
-        predict, self.shapes = predictor_of_all(list(networks.values()))
+        trainings = {one.path.resolve(): one for run in runs for one in _networks_of(run)}
+        networks = {path: _Network(run) for path, run in trainings.items()}
+        self.networks = list(networks.values())
+
+        def loaded(run: Run) -> Classify:
+            """Return a network that is loaded already."""
+            return networks[run.path.resolve()].classify
+
+        predict, self.shapes = predictor_of_all(list(trainings.values()), loaded)
+        fusions = (run for run in runs if "members" in run.config)
+        self.together = [(run.name, predictor(run, loaded)[0]) for run in fusions]
         if len(runs) > 1:
             self.together.append(("mean of all", predict))
-        self.networks = [_Network(run) for run in networks.values()]
         self._one_at_a_time = threading.Lock()
 
     def answer(self, path: Path) -> tuple[np.ndarray, list[Answer]]:
@@ -104,18 +115,20 @@ class _Network:
 
     def __init__(self, run: Run) -> None:
         self.run, self.name, self.shape = run, run.name, run.config["dataset"]["image_shape"]
-        self.predict, _ = predictor(run)
         self.model = None if "export" in run.config else load_network(run)
-        self.features, self.training = None, None
+        self.classify: Classify = self.model.predict_on_batch if self.model else classifier(run)
+        self.extractor, self.features, self.training = None, None, None
         try:
-            self.features, self.training = _training_features(run, self.model)
+            if self.model and BOUNDARY in {layer.name for layer in self.model.layers}:
+                self.features, self.training = _training_features(run, self.model)
+                self.extractor = feature_extractor(self.model)
         except RunError as error:
             print(f"{run.name}: no nearest training images ({error})", file=sys.stderr)
 
     def answer(self, images: dict[Shape, np.ndarray], class_names: Sequence[str]) -> Answer:
         """Return what the network says of an image."""
-        probabilities = self.predict(images)[0]
         image = images[self.shape]
+        probabilities = predict_views(self.run, self.classify, image)[0]
         heat = None
         if self.model is not None:
             shares = grad_cam(self.model, image, probabilities.argmax(keepdims=True))
@@ -124,9 +137,9 @@ class _Network:
         return Answer(self.name, found, heat, self._neighbours(image))
 
     def _neighbours(self, image: np.ndarray) -> list[Neighbour]:
-        if self.training is None or self.features is None or self.model is None:
+        if self.training is None or self.features is None or self.extractor is None:
             return []
-        own = _unit(np.asarray(feature_extractor(self.model)(image, training=False), np.float32))
+        own = unit(np.asarray(self.extractor(image, training=False), np.float32))
         cosines = self.features @ own[0]
         rows = np.argsort(-cosines, kind="stable")[:NEIGHBOURS]
         split, names = self.training.train, self.training.class_names
@@ -138,25 +151,15 @@ class _Network:
         ]
 
 
-def _training_features(
-    run: Run, model: keras.Model | None
-) -> tuple[np.ndarray | None, ImageData | None]:
-    """Return unit features of the training images (n, size), computed once and then kept.
+def _training_features(run: Run, model: keras.Model) -> tuple[np.ndarray, ImageData]:
+    """Return unit features of the training images (n, size), computed once and then kept; the data.
 
     Raises:
         RunError: the data aren't at hand.
     """
-    if model is None or BOUNDARY not in {layer.name for layer in model.layers}:
-        return None, None
     data = data_of(run)
     train = compute_features(model, data).train
-    return _unit(train.images[np.arange(len(train))]), data
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    units: np.ndarray = features / np.maximum(norms, 1e-12)
-    return units
+    return unit(train.images[np.arange(len(train))]), data
 
 
 def _sorted(probabilities: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, float]]:

@@ -61,6 +61,13 @@ def compute_features(model: keras.Model, data: ImageData) -> ImageData:
     )
 
 
+def unit(features: np.ndarray) -> np.ndarray:
+    """Return features (n, size) of length 1, whose products are cosines."""
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    units: np.ndarray = features / np.maximum(norms, 1e-12)
+    return units
+
+
 def _key(extractor: keras.Model, checksum: str, ids: np.ndarray) -> str:
     # Keras numbers what has no name of its own by how many it has made: not part of the content.
     config = re.sub(r"(input_layer|functional)(_\d+)?", r"\1", extractor.to_json())
