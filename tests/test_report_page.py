@@ -14,7 +14,7 @@ from tests.conftest import change_json
 from tfmodels.errors import RunError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
-from tfmodels.report.page import data_url, write_report
+from tfmodels.report.page import PER_CELL, data_url, write_report
 from tfmodels.runs.contents import open_run, open_unfinished
 from tfmodels.runs.formats import Metrics
 from tfmodels.runs.manifest import write_manifest
@@ -79,21 +79,90 @@ def test_it_shows_the_metrics_of_the_run(run: Path) -> None:
     assert f"<td>{100 * val['mean_class_accuracy']:.2f}</td><td></td><td>0.2</td>" in text
     assert "python train_eurosat.py --model mobilenetv2" in page.text
     assert "Split: random, seed 0" in page.text
-    cells = re.findall(r"<td style=\"--share: [0-9.]+\">(\d+)", (run / "report.html").read_text())
+    cells = re.findall(r"<td style=\"--share: [0-9.]+\">(?:<button.*?>)?(\d+)", text)
     assert [int(cell) for cell in cells] == np.ravel(test["confusion_matrix"]).tolist()
 
 
 def test_the_most_confident_mistakes_are_shown_as_images(run: Path, tf_test: Any) -> None:
-    page = Page((run / "report.html").read_text())
     test = open_run(run).predictions()["test"]
     wrong = test.probabilities.argmax(axis=1) != test.labels
     confidence = np.where(wrong, test.probabilities.max(axis=1), 0)
     worst = test.ids[confidence.argmax()]
-    shown = [a for a in page.addresses if a and a.startswith("data:image/png;base64,")]
+    most_confident = (run / "report.html").read_text().split("<h3>Most confident mistakes</h3>")[1]
+    shown = [a for a in Page(most_confident.split("</ul>")[0] + "</ul>").addresses if a]
     assert len(shown) == min(24, wrong.sum())
     png = io.BytesIO(base64.b64decode(shown[0].split(",")[1]))
     image = np.round(255 * imread(png)[..., :3]).astype("uint8")
     tf_test.assertAllEqual(image, open_run(run).images("mistakes.npz")[worst])
+
+
+def test_a_cell_of_the_matrix_opens_the_images_of_its_mistakes(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    test, names = (
+        open_run(run).predictions()["test"],
+        open_run(run).config["dataset"]["class_names"],
+    )
+    for row in range(3):
+        for column in range(3):
+            ids = [
+                test.ids[i]
+                for i in test.mistakes()
+                if (test.labels[i], test.probabilities[i].argmax()) == (row, column)
+            ]
+            name = re.search(
+                rf'popovertarget="([^"]*)" title="{names[row]} confused with {names[column]}"', text
+            )
+            assert bool(name) == bool(ids)
+            if name:
+                shown = text.split(f'<div popover id="{name[1]}">')[1].split("</div>")[0]
+                assert re.findall('alt="(.*?)"', shown) == ids[:PER_CELL]
+
+
+def test_each_run_has_a_tile_with_its_interval(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("first", seed=1), make_run("second", seed=2)]
+    page_of(*runs, out=tmp_path / "both.html")
+    tiles = (tmp_path / "both.html").read_text().split('<div class="tile" ')[1:]
+    for run, tile in zip(runs, tiles, strict=True):
+        test = open_run(run).predictions()["test"]
+        correct = test.probabilities.argmax(axis=1) == test.labels
+        drawn = np.random.default_rng(5).integers(len(correct), size=(4000, len(correct)))
+        hits = [
+            np.mean([correct[rows][test.labels[rows] == label].mean() for label in range(3)])
+            for rows in drawn
+        ]
+        low, high = map(float, re.findall(r"([\d.]+) to ([\d.]+)", tile)[0])
+        assert np.allclose([low, high], 100 * np.quantile(hits, [0.025, 0.975]), atol=2)
+        assert (
+            f"<strong>{100 * open_run(run).metrics()['test']['mean_class_accuracy']:.2f} %" in tile
+        )
+        assert ">run" in tile
+        assert run.name in tile
+        assert "0.2 minutes" in tile
+
+
+def test_classes_stand_with_the_worst_first(run: Path) -> None:
+    text = (run / "report.html").read_text().split('<div class="bars">')[1]
+    recalls = [float(recall) for recall in re.findall(r"<span>([\d.]+) %</span>", text)]
+    per_class = open_run(run).metrics()["test"]["per_class"].values()
+    assert recalls == sorted(round(100 * scores["recall"], 2) for scores in per_class)
+
+
+def test_the_curves_of_several_runs_share_a_figure(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("first", seed=1), make_run("second", seed=2)]
+    page_of(*runs, out=tmp_path / "both.html")
+    text = (tmp_path / "both.html").read_text()
+    figures = text.split("<h2>Training</h2>")[1].split("<h2>")[0]
+    assert figures.count("<svg") == 2
+    assert figures.count(">run 1<") == figures.count(">run 2<") == 2
+    page_of(runs[0], out=tmp_path / "one.html")
+    assert "<h2>Training</h2>" not in (tmp_path / "one.html").read_text()
+
+
+def test_large_images_are_reduced_where_many_are_shown() -> None:
+    image = np.zeros((300, 600, 3), np.uint8)
+    for largest, shape in ((None, (300, 600)), (128, (64, 128))):
+        png = base64.b64decode(data_url(image, largest).split(",")[1])
+        assert imread(io.BytesIO(png)).shape[:2] == shape
 
 
 def test_beside_a_mistake_is_what_speaks_for_its_class(run: Path, tmp_path: Path) -> None:
@@ -126,8 +195,10 @@ def test_several_runs_are_compared(make_run: MakeRun, tmp_path: Path) -> None:
     first, second = make_run("first", seed=1, lr=0.1), make_run("second", seed=2, lr=0.2)
     page_of(first, second, out=tmp_path / "both.html")
     text = (tmp_path / "both.html").read_text()
-    differs = re.findall(r"class=\"differs\"><td>(\w+)</td>", text)
-    assert differs == ["lr"]
+    table = text.split("<h2>Settings that differ</h2>")[1].split("</table>")[0]
+    rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+    assert rows == [["setting", "run 1", "run 2"], ["lr", "0.1", "0.2"]]
+    assert re.search(r"<summary>Settings of all</summary>\s*<dl.*?<dt>model</dt>", text)
     assert text.count('class="matrix"') == 2
 
 
@@ -140,7 +211,6 @@ def test_fusions_side_by_side_show_each_member_once(make_run: MakeRun, tmp_path:
     rows = [re.split("</?td>", row) for row in table.split("<tr>")[1:]]
     ab, bc = (f"oracle of {name} (correct where any member is)" for name in ("ab", "bc"))
     assert [row[1] for row in rows] == ["b", "a", "ab", ab, "c", "bc", bc]
-    assert "–" in rows[0][5]  # with its interval, which b alone doesn't have
     assert rows[0][-2] == "0.2"  # and the minutes, which its fusions don't know
 
 

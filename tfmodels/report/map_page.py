@@ -10,7 +10,7 @@ import rasterio
 from PIL import Image
 from rasterio.windows import Window
 
-from tfmodels.report.page import TEMPLATES, data_url
+from tfmodels.report.page import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.safe_files import new_file, write_text
 
@@ -52,14 +52,10 @@ def write_map_page(
         covers=covers,
         runs=runs,
         images=[
-            ("scene", data_url(pixels if pixels.shape[-1] == 3 else _grey(pixels[..., 0]))),
-            ("map", data_url(overview)),
-            ("confidence, from 0 (black) to 100 % (white)", data_url(_grey(sure))),
+            ("scene", pixels if pixels.shape[-1] == 3 else pixels[..., 0]),
+            ("map", overview),
+            ("confidence, from 0 (black) to 100 % (white)", sure),
         ],
         certain=sum((one.confidence or 0) * one.share for one in covers),
     )
     write_text(out.with_suffix(".html"), page)
-
-
-def _grey(pixels: np.ndarray) -> np.ndarray:
-    return np.stack([pixels] * 3, axis=-1)

@@ -14,9 +14,10 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from matplotlib.image import imsave
+from PIL import Image
 
 from tfmodels.evaluation import METRICS, PROBABILISTIC
+from tfmodels.fusion.significance import bootstrap, interval
 from tfmodels.report import plots
 from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
 from tfmodels.runs.contents import PREDICTIONS, Run
@@ -26,7 +27,24 @@ from tfmodels.runs.predictions import Predictions
 from tfmodels.safe_files import checksum, write_text
 
 MISTAKES = 24  # shown of a run
-COLOURS = 7  # of runs, in page.html; they repeat after that
+PER_CELL = 6  # images behind a cell of the matrix, so that the page stays small
+
+
+def data_url(image: np.ndarray, largest: int | None = None) -> str:
+    """Return an image as an address that holds it, for a page of one file.
+
+    Args:
+        image: (height, width) or (height, width, 3 or 4), uint8.
+        largest: its longer side, in pixels, if it is to be reduced.
+    """
+    picture = Image.fromarray(image)
+    if largest is not None:
+        picture.thumbnail((largest, largest))
+    png = io.BytesIO()
+    picture.save(png, format="png")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=jinja2.select_autoescape(),
@@ -39,7 +57,11 @@ TEMPLATES.filters |= {
     "short": scientific,
     "in_words": learned_in_words,
     "diversity": diversity_in_words,
+    "data_url": data_url,
 }
+
+
+TEMPLATES.globals["run_colours"] = plots.RUN_COLOURS
 
 
 def write_report(runs: Sequence[Run], path: Path) -> None:
@@ -59,10 +81,14 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         known = {name: value for name, value in row.items() if value is not None}
         rows[row["key"]] = rows.get(row["key"], row) | known
     _add_aliases(rows)
+    for about in described:
+        if about["rows"]:
+            about |= {name: rows[about["key"]][name] for name in ("alias", "colour")}
     page = TEMPLATES.get_template("page.html").render(
         title=" and ".join(run["name"] for run in described[:3]),
         runs=described,
         rows=list(rows.values()),
+        curves=_overlaid([run for run in described if run["rows"] and run["history"]]),
         settings=_settings_table([run["settings"] for run in described]),
         per_class=_per_class(list(rows.values())),
         metrics=METRICS,
@@ -95,16 +121,18 @@ def _key(run: Run) -> str:
 
 def _describe(run: Run) -> dict[str, Any]:
     config = run.config
-    trained = "model" in config
-    begun = run.checksums is not None or run.has("history.csv")
+    begun = "model" in config and (run.checksums is not None or run.has("history.csv"))
+    history = run.file("history.csv") if begun else None
     return {
         "name": run.name,
+        "key": _key(run),
         "config": config,
         "settings": config["settings"] | config.get("learned", {}),
         "test": None,
         "fusion": None,
         "rows": [],
-        "curves": plots.svg(plots.loss_curve, run.file("history.csv")) if trained and begun else "",
+        "history": history,
+        "curves": [plots.svg(plots.curve, history, name) for name in plots.CURVES if history],
         "command": command_line(config["command"]),
         **(_describe_results(run) if run.has(PREDICTIONS) else {}),
     }
@@ -115,14 +143,15 @@ def _describe_results(run: Run) -> dict[str, Any]:
     splits = run.metrics()
     metrics, validation = splits["test"], splits.get("val", {}).get("mean_class_accuracy")
     fusion = run.comparison() if "members" in run.config else None
+    mistakes = _mistakes(run, test, class_names)
     return {
         "test": metrics,
         "class_names": class_names,
-        "matrix": _matrix(metrics["confusion_matrix"], class_names),
+        "matrix": _matrix(metrics["confusion_matrix"], class_names, mistakes, _key(run)),
         "fusion": fusion,
         "rows": _rows(run, metrics, validation, fusion),
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
-        "mistakes": _mistakes(run, test, class_names),
+        "mistakes": mistakes[:MISTAKES],
     }
 
 
@@ -138,10 +167,16 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return what is compared: the run, or the members, the fusion and the oracle."""
     name, digest = run.name, _key(run)
-    row: dict[str, Any] = dict.fromkeys(("interval", "oracle_of", "validation", "flop", "minutes"))
+    unknown = ("interval", "oracle_of", "validation", "parameters", "flop", "minutes")
+    row: dict[str, Any] = dict.fromkeys(unknown)
     if fusion is None:
-        cost = {"flop": run.config.get("training_flop"), "minutes": run.training_seconds() / 60}
-        return [row | {"key": digest, "name": name, "test": test, "validation": validation} | cost]
+        cost = {
+            "parameters": run.config.get("model", {}).get("parameters"),
+            "flop": run.config.get("training_flop"),
+            "minutes": run.training_seconds() / 60,
+        }
+        row |= {"key": digest, "name": name, "test": test, "validation": validation} | cost
+        return [row | {"interval": _intervals(run)}]
     keys = {member["name"]: (member["sha256"], member["name"]) for member in run.config["members"]}
     oracle = f"oracle of {name} (correct where any member is)"
     keys |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
@@ -159,22 +194,62 @@ def _rows(
     ]
 
 
+def _intervals(run: Run) -> dict[str, tuple[float, float]]:
+    """Return the 95 % bootstrap intervals of the four metrics, over the test images."""
+    test = run.predictions()["test"]
+    predicted = test.probabilities.argmax(axis=1)
+    resampled = bootstrap(test.labels, [predicted], test.probabilities.shape[1])
+    return {key: interval(values[0]) for key, values in resampled.items()}
+
+
+def _overlaid(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the curves of several runs in one figure for each metric."""
+    if len(runs) < 2:
+        return []
+    lines = [(run["alias"], plots.RUN_COLOURS[run["colour"] - 1], run["history"]) for run in runs]
+    return [plots.svg(plots.overlay, lines, metric) for metric in plots.CURVES]
+
+
 def _add_aliases(rows: dict[str, dict[str, Any]]) -> None:
     """Give each row a short name and the number of its colour; oracles have the colour 0."""
     numbers = itertools.count(1)
     for row in rows.values():
         if not row["oracle_of"]:
             number = next(numbers)
-            row |= {"alias": f"run {number}", "colour": (number - 1) % COLOURS + 1}
+            row |= {"alias": f"run {number}", "colour": (number - 1) % len(plots.RUN_COLOURS) + 1}
     for row in rows.values():
         if row["oracle_of"]:
             row |= {"alias": f"oracle of {rows[row['oracle_of']]['alias']}", "colour": 0}
 
 
-def _matrix(counts: list[list[int]], class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _matrix(
+    counts: list[list[int]],
+    class_names: Sequence[str],
+    mistakes: Sequence[dict[str, Any]],
+    key: str,
+) -> list[dict[str, Any]]:
+    """Return the rows of a confusion matrix; behind a cell are images of its mistakes, if any."""
+    if len(class_names) > plots.MANY_CLASSES:
+        return []
+    of_cell: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for mistake in mistakes:
+        if mistake["image"] is not None:
+            of_cell.setdefault((mistake["true"], mistake["predicted"]), []).append(mistake)
     return [
-        {"name": name, "cells": [{"count": n, "share": n / max(sum(row), 1)} for n in row]}
-        for name, row in zip(class_names, counts, strict=True)
+        {
+            "name": true,
+            "cells": [
+                {
+                    "id": f"{key}-{i}-{j}",
+                    "count": count,
+                    "share": count / max(sum(row), 1),
+                    "predicted": predicted,
+                    "mistakes": of_cell.get((true, predicted), [])[:PER_CELL],
+                }
+                for j, (predicted, count) in enumerate(zip(class_names, row, strict=True))
+            ],
+        }
+        for i, (true, row) in enumerate(zip(class_names, counts, strict=True))
     ]
 
 
@@ -189,8 +264,9 @@ def _settings_table(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the recall of each class in each row, the worst class on average first."""
     names = dict.fromkeys(name for row in rows for name in row["test"]["per_class"])
-    return [
+    classes = [
         {
             "name": name,
             "bars": [
@@ -205,10 +281,11 @@ def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+    return sorted(classes, key=lambda row: np.mean([bar["recall"] for bar in row["bars"]]))
 
 
 def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the mistakes of highest confidence, in descending order."""
+    """Return the mistakes, in descending order of confidence."""
     # A run that was interrupted before it wrote them may have predictions already.
     images = run.images("mistakes.npz") if run.checksums or run.has("mistakes.npz") else {}
     heated = run.images("grad_cam.npz") if run.has("grad_cam.npz") else {}
@@ -219,15 +296,8 @@ def _mistakes(run: Run, test: Predictions, class_names: Sequence[str]) -> list[d
             "true": class_names[test.labels[i]],
             "predicted": class_names[predicted[i]],
             "confidence": confidence[i],
-            "image": data_url(images[test.ids[i]]) if test.ids[i] in images else None,
-            "heat": data_url(heated[test.ids[i]]) if test.ids[i] in heated else None,
+            "image": images.get(test.ids[i]),
+            "heat": heated.get(test.ids[i]),
         }
-        for i in test.mistakes()[:MISTAKES]
+        for i in test.mistakes()
     ]
-
-
-def data_url(image: np.ndarray) -> str:
-    """Return an image as an address that holds it, for a page of one file."""
-    png = io.BytesIO()
-    imsave(png, image, format="png")
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

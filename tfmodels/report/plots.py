@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ DPI = 150
 MANY_CLASSES = 30  # above, a confusion matrix has no numbers
 LARGEST = 14.0  # inches of a confusion matrix
 MOST_TICKS = 60  # class names on an axis
+CURVES = ("loss", "accuracy")  # of a run's history
+# Of runs side by side, distinct to colour-blind readers (Okabe and Ito 2008); then they repeat.
+RUN_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8250df")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -54,22 +57,57 @@ def loss_curve(history: Path) -> Figure:
         RunError: the file is missing or damaged.
     """
     columns = _read_history(history)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), CURVES, strict=True):
+        _draw_curve(axes, columns, metric)
+    figure.axes[-1].legend()
+    return figure
+
+
+def curve(history: Path, metric: str) -> Figure:
+    """Draw one of the `CURVES` of `loss_curve` alone."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    _draw_curve(axes, _read_history(history), metric)
+    axes.legend()
+    return figure
+
+
+def overlay(runs: Sequence[tuple[str, str, Path]], metric: str) -> Figure:
+    """Draw one of the `CURVES` of several runs, on validation: of (label, colour, history.csv).
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for label, colour, history in runs:
+        columns = _read_history(history)
+        axes.plot(
+            columns["epoch"], columns[f"val_{metric}"], color=colour, marker="o", ms=3, label=label
+        )
+    _label_curve(axes, f"{metric} on validation")
+    axes.legend()
+    return figure
+
+
+def _draw_curve(axes: Axes, columns: dict[str, list[float]], metric: str) -> None:
     epochs = columns["epoch"]
     steps = np.flatnonzero(np.diff(columns["lr"]))
     if len(steps) > len(epochs) / 4:  # a schedule that changes it all the time, such as cosine
         steps = steps[:0]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            axes.plot(epochs, columns[key], marker="o", ms=3, label=label)
-        for i, step in enumerate(steps):
-            label = "" if i else "learning rate step"
-            axes.axvline(epochs[step] + 0.5, color="grey", lw=0.8, ls="--", label=label)
-        axes.set(xlabel="epoch", ylabel=metric)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-    axes.legend()
-    return figure
+    for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
+        axes.plot(epochs, columns[key], marker="o", ms=3, label=label)
+    for i, step in enumerate(steps):
+        label = "" if i else "learning rate step"
+        axes.axvline(epochs[step] + 0.5, color="grey", lw=0.8, ls="--", label=label)
+    _label_curve(axes, metric)
+
+
+def _label_curve(axes: Axes, label: str) -> None:
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:

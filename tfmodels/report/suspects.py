@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmodels.errors import UsageError
-from tfmodels.report.page import TEMPLATES, data_url
+from tfmodels.report.page import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.safe_files import write_text
 
@@ -106,8 +106,7 @@ def write_suspects(runs: Sequence[Run], path: Path) -> str:
         runs=runs,
         kinds=kinds.most_common(),
         suspects=[
-            dataclasses.asdict(suspect) | {"image": data_url(images[suspect.id])}
-            for suspect in suspects
+            dataclasses.asdict(suspect) | {"image": images[suspect.id]} for suspect in suspects
         ],
     )
     write_text(path, page)

@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from tfmodels.data.files import FORMATS
 from tfmodels.errors import RunError
-from tfmodels.report.page import TEMPLATES, data_url
+from tfmodels.report.page import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.serve.explaining import Explainer
 
@@ -58,9 +58,8 @@ class _Site:
         values: dict[str, Any] = {"name": "", "image": None, "answers": [], "error": ""} | found
         page = TEMPLATES.get_template("serve.html").render(
             **values,
-            examples=[(name, data_url(image)) for name, image in self.examples.items()],
+            examples=self.examples,
             dataset=self.dataset,
-            urls=data_url,
         )
         return page, status
 
