@@ -16,7 +16,7 @@ from tfmodels.commands.serving import fill_serving
 from tfmodels.commands.training import TABLE1, TABLE3, fill_training
 from tfmodels.terminal import Parser, run_command
 
-EPILOG = "Defaults in brackets. What a run directory holds: README.md."
+EPILOG = "Defaults in brackets. What a run directory holds: docs/REFERENCE.md."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -61,7 +61,7 @@ def run(
         overwrite: start over, and replace a run of that name once the new one is complete.
 
     Returns:
-        The path of the run directory; README.md says what it holds.
+        The path of the run directory; docs/REFERENCE.md says what it holds.
 
     Raises:
         UsageError: the settings don't fit the data or each other, or the path is taken by a run

@@ -1,4 +1,4 @@
-"""What the README promises is so."""
+"""What README and docs promise is so."""
 
 import argparse
 import dataclasses
@@ -13,8 +13,12 @@ from tfmodels.config import Config, flag, kind
 from tfmodels.data.catalog import DATASETS, FOLDER, SPLIT_FOLDER
 from tfmodels.models.catalog import NETWORKS
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-FLAGS = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", README, re.MULTILINE))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+README, REFERENCE, EXTENDING = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/REFERENCE.md", "docs/EXTENDING.md")
+)
+FLAGS = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([^|]*?) ?\|", REFERENCE, re.MULTILINE))
 
 
 def options() -> list[argparse.Action]:
@@ -43,16 +47,18 @@ def test_every_default_is_listed() -> None:
 
 def test_every_network_is_listed_with_its_image_sizes() -> None:
     for name, spec in NETWORKS.items():
-        row = next(line for line in README.splitlines() if re.match(rf"\| .*`{name}`.*\| ", line))
+        row = next(
+            line for line in REFERENCE.splitlines() if re.match(rf"\| .*`{name}`.*\| ", line)
+        )
         assert f"| {spec.image_size}, {spec.smallest} |" in row
 
 
 def test_every_data_set_is_listed_with_its_split_schemes() -> None:
     for name in DATASETS:
-        assert re.search(rf"^\| .*`{name}`", README, re.MULTILINE)
+        assert re.search(rf"^\| .*`{name}`", REFERENCE, re.MULTILINE)
     for spec in (*DATASETS.values(), FOLDER, SPLIT_FOLDER):
         for scheme in spec.split_schemes:
-            assert f"`{scheme}`" in README
+            assert f"`{scheme}`" in REFERENCE
 
 
 def test_every_module_is_listed() -> None:
@@ -61,7 +67,7 @@ def test_every_module_is_listed() -> None:
         for path in (ROOT / "tfmodels").rglob("*.py")
         if not path.name.startswith("__")
     }
-    table = README[README.index("| module of `tfmodels`") :]
+    table = EXTENDING[EXTENDING.index("| module of `tfmodels`") :]
     named = set(re.findall(r"`([a-z0-9_.]+)`", table[: table.index("\n\n")]))
     assert named - {"tfmodels"} == modules
 
@@ -80,6 +86,15 @@ def test_the_lines_of_python_work(
     assert (tmp_path / "runs" / "own" / "report.html").exists()
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^):]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {
+                re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings
+            }
