@@ -115,7 +115,9 @@ def test_damaged_files_are_in_the_table_and_end_with_exit_code_1(
     (folder / "b" / "149.png").write_bytes((folder / "b" / "149.png").read_bytes()[:60])
     out = tmp_path / "table.csv"
     assert cli.main(["predict", str(toy_runs[0]), str(folder), "--out", str(out)]) == 1
-    assert "2 of 150 files can't be read: " in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "2 of 150 files can't be read: " in printed.err
+    assert f"148 images are classified in {out}" in printed.out
     rows = read(out)
     assert [Path(row["file"]).name for row in rows if row["error"]] == ["010.png", "149.png"]
     assert "not a JPEG, PNG, WebP or TIFF image" in rows[10]["error"]
@@ -151,6 +153,8 @@ def test_an_interrupted_table_of_something_else_is_refused(
     table.begin(out, {"runs": ["others"], "paths": [str(folder)]})
     with pytest.raises(UsageError, match=r"table\.csv\.part is of other runs or images"):
         predict.predict_files([open_run(toy_runs[0])], [str(folder)], out)
+    predict.predict_files([open_run(toy_runs[0])], [str(folder)], out, overwrite=True)
+    assert len(read(out)) == 150
 
 
 @pytest.mark.parametrize(

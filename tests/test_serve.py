@@ -19,7 +19,7 @@ from tfmodels import cli
 from tfmodels.data.catalog import DATASETS
 from tfmodels.prediction.networks import predictor
 from tfmodels.runs.contents import open_run
-from tfmodels.serve import app as serving
+from tfmodels.serve import explaining
 from tfmodels.serve.app import create_app
 from tfmodels.serve.explaining import Explainer
 
@@ -131,10 +131,10 @@ def test_hostile_files_are_refused(client: FlaskClient, content: bytes, message:
 
 
 def test_sizes_are_bounded(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "MOST_PIXELS", 99)
+    monkeypatch.setattr(explaining, "MOST_PIXELS", 99)
     status, text = post(client, png(np.zeros((10, 10, 3), np.uint8)))
     assert status == 400
-    assert "it has 10 x 10 pixels" in text
+    assert "10x10 pixels" in text
     monkeypatch.setitem(client.application.config, "MAX_CONTENT_LENGTH", 100)
     status, text = post(client, bytes(1000))
     assert status == 413

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tfmodels.commands.reading import check_output
-from tfmodels.errors import UsageError
+from tfmodels.errors import RunError, UsageError
 from tfmodels.runs.directory import is_complete
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import add_debug
@@ -37,7 +37,11 @@ def fill_predicting(parser: argparse.ArgumentParser) -> None:
         from tfmodels.runs.contents import open_run
 
         opened = [open_run(run) for run in runs]
-        print(import_quietly("tfmodels.prediction.predict").predict_files(opened, names, args.out))
+        predict = import_quietly("tfmodels.prediction.predict").predict_files
+        outcome = predict(opened, names, args.out, args.overwrite)
+        print(outcome.text)
+        if outcome.unreadable:
+            raise RunError(outcome.unreadable)
 
     parser.set_defaults(command=command, parser=parser)
 

@@ -68,19 +68,22 @@ class FileImages:
         return np.asarray(ImageOps.fit(image, size, Image.Resampling.BILINEAR))
 
 
-def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
+def read_image(
+    path: Path, least: tuple[int, int] | None = None, most: int | None = None
+) -> Image.Image:
     """Return the RGB image of a file.
 
     Args:
         path: of the file.
         least: width and height that suffice: a larger JPEG is decoded at a half, quarter or
             eighth of its size, which is faster, as long as it isn't smaller than this.
+        most: pixels that it may have, if fewer than Pillow allows.
 
     Raises:
         RunError: it isn't an image that can be read; the message begins with the path.
         OSError: the file can't be opened.
     """
-    return _read(path, least)[0]
+    return _read(path, least, most)[0]
 
 
 def check_files(
@@ -169,14 +172,16 @@ def _check_files(root: Path, names: Sequence[str]) -> tuple[tuple[int, int] | No
     return sizes.pop() if len(sizes) == 1 else None, damaged
 
 
-def _read(path: Path, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+def _read(
+    path: Path, least: tuple[int, int] | None, most: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
     try:
         raw = open_file(path).detach()
     except (RunError, FileNotFoundError) as error:
         raise RunError(f"{path}: not a regular file") from error
     with _Header(raw) as file:
         try:
-            return _decode(file, least)
+            return _decode(file, least, min(most or math.inf, Image.MAX_IMAGE_PIXELS or math.inf))
         except UnidentifiedImageError as error:
             raise RunError(f"{path}: not a JPEG, PNG, WebP or TIFF image") from error
         except Exception as error:  # Pillow raises whatever its decoders do
@@ -206,7 +211,9 @@ class _Header(io.BufferedReader):
         return content
 
 
-def _decode(file: _Header, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+def _decode(
+    file: _Header, least: tuple[int, int] | None, most: float
+) -> tuple[Image.Image, tuple[int, int]]:
     """Return the image and its height and width before it was decoded at a smaller size."""
     size = os.fstat(file.fileno()).st_size
     if size > LARGEST_FILE:
@@ -216,8 +223,8 @@ def _decode(file: _Header, least: tuple[int, int] | None) -> tuple[Image.Image, 
     with Image.open(file, formats=FORMATS) as image:
         file.left = math.inf
         width, height = image.size
-        if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
-            raise ValueError(f"{width}x{height} pixels, more than {Image.MAX_IMAGE_PIXELS}")
+        if width * height > most:
+            raise ValueError(f"{width}x{height} pixels, more than {most:,}")
         with ONE_AT_A_TIME if width * height > LARGE else nullcontext():
             if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
                 width, height = height, width

@@ -55,10 +55,11 @@ def find_images(paths: Iterable[str]) -> Iterator[str]:
             yield from found
 
 
-def read_batch(files: Sequence[str], shapes: Iterable[Shape]) -> Batch:
+def read_batch(files: Sequence[str], shapes: Iterable[Shape], most: int | None = None) -> Batch:
     """Read some files in parallel, each once, and scale them to all shapes.
 
-    What is beyond a shape is cut off at both ends, so nothing is distorted.
+    What is beyond a shape is cut off at both ends, so nothing is distorted. Images of more pixels
+    than `most` aren't read.
     """
     sizes = [(width, height) for height, width, _ in shapes]
     largest = max(sizes)
@@ -66,7 +67,7 @@ def read_batch(files: Sequence[str], shapes: Iterable[Shape]) -> Batch:
     def read(file: str) -> list[np.ndarray] | str:
         """Return an image in all sizes, or what is wrong with its file."""
         try:
-            image = read_image(Path(file), least=largest)
+            image = read_image(Path(file), largest, most)
         except OSError as error:
             return error.strerror or str(error)
         except RunError as error:

@@ -1,5 +1,6 @@
 """Classify image files with trained networks."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tfmodels.errors import RunError, UsageError, first_names
+from tfmodels.errors import UsageError, first_names
 from tfmodels.prediction import table
 from tfmodels.prediction.images import Batch, find_images, read_batch
 from tfmodels.prediction.judge import judge, known_labels
@@ -20,7 +21,22 @@ BATCH = 64  # files
 DIGITS = 6  # of probabilities
 
 
-def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was predicted, in words.
+
+    Attributes:
+        text: metrics, where images were judged, and how many there are.
+        unreadable: which files couldn't be read; empty if there are none.
+    """
+
+    text: str
+    unreadable: str
+
+
+def predict_files(
+    runs: Sequence[Run], paths: Sequence[str], out: Path, overwrite: bool = False
+) -> Outcome:
     """Write the class, its probability and those of all classes for each image to a table.
 
     The same call continues one that was interrupted. Memory doesn't grow with the number of images,
@@ -31,21 +47,19 @@ def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
         runs: trainings or fusions; of several the mean of their probabilities counts.
         paths: files, folders, and patterns such as `scenes/**/*.tif`.
         out: table to write, `.csv` or `.jsonl`; its columns are those of `table.Row`.
-
-    Returns:
-        What was done, in words.
+        overwrite: whether to replace an interrupted table of something else.
 
     Raises:
         UsageError: a path matches nothing, the runs don't fit together, or an earlier table of
             that name was of something else.
-        RunError: a run is damaged, or files can't be read; the others are in the table.
+        RunError: a run is damaged.
     """
     count = sum(1 for _ in find_images(paths))
     if not count:
         raise UsageError(f"{first_names(list(paths))}: no images are there")
     class_names = runs[0].config["dataset"]["class_names"]
     header = {"runs": [checksum(run.file(CONFIG)) for run in runs], "paths": list(paths)}
-    table.begin(out, header)
+    table.begin(out, header, overwrite)
     files, done = find_images(paths), 0
     for row in table.rows(out):
         if row["file"] != next(files, None):
@@ -64,15 +78,15 @@ def predict_files(runs: Sequence[Run], paths: Sequence[str], out: Path) -> str:
     damaged = [row for row in table.rows(out) if row["error"]]
     labelled = known_labels(table.rows(out), class_names)
     table.finish(out, class_names)
-    judged = ""
+    text = f"{count - len(damaged):,} images are classified in {out}"
     if labelled:
         page = out.with_suffix(".html")
-        judged = f"{judge(runs, labelled, paths, page)}\nreport: {page}\n"
+        text = f"{judge(runs, labelled, paths, page)}\nreport: {page}\n{text}"
+    unreadable = ""
     if damaged:
         listed = first_names([f"{row['file']} ({row['error']})" for row in damaged])
-        print(judged, end="")
-        raise RunError(f"{len(damaged)} of {count} files can't be read: {listed}; all are in {out}")
-    return f"{judged}{count:,} images are classified in {out}"
+        unreadable = f"{len(damaged)} of {count} files can't be read: {listed}; all are in {out}"
+    return Outcome(text, unreadable)
 
 
 def _read_ahead(files: Iterable[str], shapes: set[Shape]) -> Iterator[Batch]:

@@ -22,10 +22,15 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def begin(path: Path, header: dict[str, Any]) -> None:
+def begin(path: Path, header: dict[str, Any], overwrite: bool = False) -> None:
     """Begin a table, or go on with one that has the same header.
 
     A line that was written in part, as by a full disk, is removed.
+
+    Args:
+        path: of the table.
+        header: what it is of.
+        overwrite: whether to replace a part that is of something else.
 
     Raises:
         UsageError: the path ends otherwise, or its part is of something else.
@@ -37,9 +42,14 @@ def begin(path: Path, header: dict[str, Any]) -> None:
         part.write_text(first, encoding="utf-8")
     with part.open("rb+") as file:
         if file.readline().decode(errors="replace") != first:
-            raise UsageError(
-                f"{part} is of other runs or images: remove it to start over, or name another `out`"
-            )
+            if not overwrite:
+                raise UsageError(
+                    f"{part} is of other runs or images: add `overwrite=True` to start over, or "
+                    "name another `out`"
+                )
+            file.truncate(0)
+            file.seek(0)
+            file.write(first.encode())
         whole = file.tell()
         whole += sum(len(line) for line in file if line.endswith(b"\n"))
         file.truncate(whole)

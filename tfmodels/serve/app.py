@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 from flask import Flask, request
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from tfmodels.data.files import FORMATS
 from tfmodels.errors import RunError
 from tfmodels.report.page import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.serve.explaining import Explainer
 
 LARGEST_UPLOAD = 20 * 2**20  # bytes
-MOST_PIXELS = 25_000_000
 EXAMPLES = 12
 
 
@@ -71,9 +69,6 @@ class _Site:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "image"
             file.save(path)
-            fault = _too_large(path)
-            if fault:
-                return self.page(400, error=f"{file.filename}: {fault}")
             return self._answer(file.filename, path)
 
     def example(self, number: int) -> Response:
@@ -96,17 +91,6 @@ class _Site:
         except RunError as error:
             return self.page(400, error=f"{name}: {str(error).removeprefix(f'{path}: ')}")
         return self.page(name=name, image=image, answers=answers)
-
-
-def _too_large(path: Path) -> str:
-    """Return what is wrong with the size of an image, which is read from its header."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        return ""  # which reading it finds, too, and says better
-    most = f"at most {MOST_PIXELS / 1e6:.0f} million are read here"
-    return f"it has {width} x {height} pixels, {most}" if width * height > MOST_PIXELS else ""
 
 
 def _examples(runs: Sequence[Run]) -> dict[str, np.ndarray]:

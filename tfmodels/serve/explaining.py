@@ -29,6 +29,7 @@ from tfmodels.runs.contents import Run
 from tfmodels.training.features import compute_features, unit
 
 NEIGHBOURS = 5
+MOST_PIXELS = 25_000_000  # of an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Explainer:
         Raises:
             RunError: it isn't an image that can be read.
         """
-        batch = read_batch([str(path)], sorted(self.shapes))
+        batch = read_batch([str(path)], sorted(self.shapes), MOST_PIXELS)
         if batch.errors[0]:
             raise RunError(batch.errors[0])
         with self._one_at_a_time:  # LiteRT and OpenVINO mix up what several threads ask
