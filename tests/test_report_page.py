@@ -198,7 +198,7 @@ def test_several_runs_are_compared(make_run: MakeRun, tmp_path: Path) -> None:
     table = text.split("<h2>Settings that differ</h2>")[1].split("</table>")[0]
     rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
     assert rows == [["setting", "run 1", "run 2"], ["lr", "0.1", "0.2"]]
-    assert re.search(r"<summary>Settings of all</summary>\s*<dl.*?<dt>model</dt>", text)
+    assert re.search(r"<summary>The others</summary>\s*<dl.*?<dt>model</dt>", text)
     assert text.count('class="matrix"') == 2
 
 

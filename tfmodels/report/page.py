@@ -254,13 +254,18 @@ def _matrix(
 
 
 def _settings_table(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each setting with its value in each run, and whether the values differ."""
+    """Return a row for each setting with its value in each run, and whether the values differ.
+
+    Fusions have other settings than trainings, which isn't a difference.
+    """
     names = dict.fromkeys(name for run in settings for name in run)
-    table = [(name, [run.get(name, "–") for run in settings]) for name in names]
-    return [
-        {"name": name, "values": values, "differs": any(value != values[0] for value in values)}
-        for name, values in table
-    ]
+    table = []
+    for name in names:
+        known = [run[name] for run in settings if name in run]
+        values = [run.get(name, "–") for run in settings]
+        differs = any(value != known[0] for value in known) or len(known) == 1
+        table.append({"name": name, "value": known[0], "values": values, "differs": differs})
+    return table
 
 
 def _per_class(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
