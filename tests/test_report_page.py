@@ -14,7 +14,8 @@ from tests.conftest import change_json
 from tfmodels.errors import RunError
 from tfmodels.fusion.combine import run_fusion
 from tfmodels.fusion.members import load_members
-from tfmodels.report.page import PER_CELL, data_url, write_report
+from tfmodels.report.page import PER_CELL, write_report
+from tfmodels.report.templates import data_url
 from tfmodels.runs.contents import open_run, open_unfinished
 from tfmodels.runs.formats import Metrics
 from tfmodels.runs.manifest import write_manifest

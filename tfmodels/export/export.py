@@ -18,7 +18,7 @@ from tfmodels.export.formats import QUANTIZED
 from tfmodels.export.runtimes import Classify, load_exported
 from tfmodels.export.writers import write_network
 from tfmodels.prediction.networks import load_network
-from tfmodels.report.page import TEMPLATES
+from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import CONFIG, Run
 from tfmodels.runs.manifest import write_manifest
 from tfmodels.safe_files import new_folder, write_json, write_text

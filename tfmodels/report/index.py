@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfmodels.errors import RunError
-from tfmodels.report.page import TEMPLATES
+from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import is_run, open_run
 from tfmodels.runs.formats import SavedMetrics
 from tfmodels.safe_files import open_file, read_json, write_text

@@ -10,7 +10,7 @@ import rasterio
 from PIL import Image
 from rasterio.windows import Window
 
-from tfmodels.report.page import TEMPLATES
+from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.safe_files import new_file, write_text
 

@@ -3,8 +3,6 @@
 It is made from the run directories alone, and needs no network and no other file.
 """
 
-import base64
-import io
 import itertools
 import shlex
 import sys
@@ -12,14 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from PIL import Image
 
 from tfmodels.evaluation import METRICS, PROBABILISTIC
 from tfmodels.fusion.significance import bootstrap, interval
 from tfmodels.report import plots
-from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
+from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import PREDICTIONS, Run
 from tfmodels.runs.formats import FusionComparison
 from tfmodels.runs.manifest import update_manifest
@@ -28,40 +24,6 @@ from tfmodels.safe_files import checksum, write_text
 
 MISTAKES = 24  # shown of a run
 PER_CELL = 6  # images behind a cell of the matrix, so that the page stays small
-
-
-def data_url(image: np.ndarray, largest: int | None = None) -> str:
-    """Return an image as an address that holds it, for a page of one file.
-
-    Args:
-        image: (height, width) or (height, width, 3 or 4), uint8.
-        largest: its longer side, in pixels, if it is to be reduced.
-    """
-    picture = Image.fromarray(image)
-    if largest is not None:
-        picture.thumbnail((largest, largest))
-    png = io.BytesIO()
-    picture.save(png, format="png")
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
-
-
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=jinja2.select_autoescape(),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-TEMPLATES.filters |= {
-    "percent": percent,
-    "short": scientific,
-    "in_words": learned_in_words,
-    "diversity": diversity_in_words,
-    "data_url": data_url,
-}
-
-
-TEMPLATES.globals["run_colours"] = plots.RUN_COLOURS
 
 
 def write_report(runs: Sequence[Run], path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfmodels.errors import UsageError
-from tfmodels.report.page import TEMPLATES
+from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.safe_files import write_text
 

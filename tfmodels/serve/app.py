@@ -11,7 +11,7 @@ from PIL import Image
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from tfmodels.errors import RunError
-from tfmodels.report.page import TEMPLATES
+from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import Run
 from tfmodels.serve.explaining import Explainer
 

@@ -1,0 +1,44 @@
+"""Templates of the pages, with what they share: formats of numbers, images, colours."""
+
+import base64
+import io
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from tfmodels.report.plots import RUN_COLOURS
+from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
+
+
+def data_url(image: np.ndarray, largest: int | None = None) -> str:
+    """Return an image as an address that holds it, for a page of one file.
+
+    Args:
+        image: (height, width) or (height, width, 3 or 4), uint8.
+        largest: its longer side, in pixels, if it is to be reduced.
+    """
+    picture = Image.fromarray(image)
+    if largest is not None:
+        picture.thumbnail((largest, largest))
+    png = io.BytesIO()
+    picture.save(png, format="png")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=jinja2.select_autoescape(),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {
+    "percent": percent,
+    "short": scientific,
+    "in_words": learned_in_words,
+    "diversity": diversity_in_words,
+    "data_url": data_url,
+}
+TEMPLATES.globals["run_colours"] = RUN_COLOURS
