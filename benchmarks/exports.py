@@ -43,10 +43,13 @@ def main() -> None:
     """Export, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--only", nargs="+", choices=FORMATS, default=FORMATS)
+    parser.add_argument("--quantize", action=argparse.BooleanOptionalAction, default=True)
+    args = parser.parse_args()
     rows = []
-    for path in parser.parse_args().runs:
-        for form in FORMATS:
-            for quantize in (None, *QUANTIZED.get(form, ())):
+    for path in args.runs:
+        for form in args.only:
+            for quantize in (None, *(QUANTIZED.get(form, ()) if args.quantize else ())):
                 rows.append(row(open_run(path), form, quantize))
                 print(rows[-1], file=sys.stderr)
     print(markdown_table(HEADER, rows))

@@ -104,7 +104,7 @@ def _with_operations_of_onnx(model: keras.Model) -> keras.Model:
             return keras.layers.Activation(_gelu, dtype=layer.dtype_policy, name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 
-    plain = keras.models.clone_model(model, clone_function=replace)
+    plain = keras.models.clone_model(model, clone_function=replace, recursive=True)
     plain.set_weights(model.get_weights())
     return plain
 
