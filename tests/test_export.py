@@ -131,15 +131,18 @@ def test_rounding_makes_a_real_network_smaller(tmp_path: Path) -> None:
     assert sizes["float16"] < 0.65 * sizes[None]
 
 
-def test_onnx_has_the_exact_gelu_and_normalisation_of_channels(
+def test_onnx_has_the_exact_gelu_normalisation_and_groups_in_nested_networks_too(
     images: np.ndarray, tmp_path: Path
 ) -> None:
     layers = keras.layers
     inputs = keras.Input((8, 8, 3))
     x = layers.Normalization(mean=[100, 120, 140], variance=[900, 1600, 2500])(inputs)
     x = layers.Conv2D(4, 3)(x)
+    x = layers.Conv2D(4, 3, groups=4, padding="same", activation="relu")(x)
+    x = layers.Conv2D(6, 2, groups=2, strides=2, use_bias=False)(x)
     x = layers.Activation("gelu")(x)
-    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    nested, outer = keras.Model(inputs, x), keras.Input((8, 8, 3))
+    model = keras.Model(outer, layers.GlobalAveragePooling2D()(nested(outer)))
     write_network(model, "onnx", None, images, tmp_path)
     found = load_exported("onnx", tmp_path)(images)
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)

@@ -88,8 +88,8 @@ def _write_onnx(model: keras.Model, quantize: str | None, images: np.ndarray, fo
 def _with_operations_of_onnx(model: keras.Model) -> keras.Model:
     """Return an equal network without what tf2onnx can't convert.
 
-    That is the `Erfc` of TensorFlow's exact GELU, and the constants of `Normalization`, which it
-    makes inputs.
+    That is the `Erfc` of TensorFlow's exact GELU, the constants of `Normalization`, which it
+    makes inputs, and grouped convolutions, for which Keras calls XLA.
     """
 
     def replace(layer: keras.Layer) -> keras.Layer:
@@ -99,6 +99,8 @@ def _with_operations_of_onnx(model: keras.Model) -> keras.Model:
             return keras.layers.Rescaling(
                 (1 / deviation).tolist(), (-mean / deviation).tolist(), name=layer.name
             )
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups > 1:
+            return _GroupedConv2D.from_config(layer.get_config())
         is_activation = isinstance(layer, keras.layers.Activation)
         if is_activation and layer.activation is keras.activations.gelu:
             return keras.layers.Activation(_gelu, dtype=layer.dtype_policy, name=layer.name)
@@ -107,6 +109,23 @@ def _with_operations_of_onnx(model: keras.Model) -> keras.Model:
     plain = keras.models.clone_model(model, clone_function=replace, recursive=True)
     plain.set_weights(model.get_weights())
     return plain
+
+
+class _GroupedConv2D(keras.layers.Conv2D):
+    """A grouped convolution as a depthwise one, or as one for each group."""
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the feature maps."""
+        how = {"strides": self.strides, "padding": self.padding}
+        how["dilation_rate"] = self.dilation_rate
+        if self.groups == inputs.shape[-1] == self.filters:
+            of_channels = ops.transpose(self.kernel, (0, 1, 3, 2))
+            x = ops.depthwise_conv(inputs, of_channels, **how)
+        else:
+            maps, kernels = (ops.split(part, self.groups, -1) for part in (inputs, self.kernel))
+            groups = zip(maps, kernels, strict=True)
+            x = ops.concatenate([ops.conv(part, kernel, **how) for part, kernel in groups], -1)
+        return self.activation(x if self.bias is None else x + self.bias)
 
 
 def _gelu(x: keras.KerasTensor) -> keras.KerasTensor:
