@@ -36,7 +36,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     Raises:
         RunError: a file of a run is missing or damaged.
     """
-    described = [_describe(run) for run in _distinct(runs)]
+    described = [_describe(run, key) for key, run in _distinct(runs).items()]
     rows: dict[str, dict[str, Any]] = {}
     for row in (row for run in described for row in run["rows"]):
         # A member that is named as well has its interval in a fusion, and its cost itself.
@@ -63,7 +63,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
             update_manifest(run.path, "report.html")
 
 
-def _distinct(runs: Sequence[Run]) -> list[Run]:
+def _distinct(runs: Sequence[Run]) -> dict[str, Run]:
     first: dict[str, Run] = {}
     for run in runs:
         same = first.setdefault(_key(run), run)
@@ -73,7 +73,7 @@ def _distinct(runs: Sequence[Run]) -> list[Run]:
                 "the report",
                 file=sys.stderr,
             )
-    return list(first.values())
+    return first
 
 
 def _key(run: Run) -> str:
@@ -81,13 +81,13 @@ def _key(run: Run) -> str:
     return checksum(run.file(PREDICTIONS)) if run.has(PREDICTIONS) else str(run.path.resolve())
 
 
-def _describe(run: Run) -> dict[str, Any]:
+def _describe(run: Run, key: str) -> dict[str, Any]:
     config = run.config
     begun = "model" in config and (run.checksums is not None or run.has("history.csv"))
     history = run.file("history.csv") if begun else None
     return {
         "name": run.name,
-        "key": _key(run),
+        "key": key,
         "config": config,
         "settings": config["settings"] | config.get("learned", {}),
         "test": None,
@@ -96,11 +96,11 @@ def _describe(run: Run) -> dict[str, Any]:
         "history": history,
         "curves": [plots.svg(plots.curve, history, name) for name in plots.CURVES if history],
         "command": command_line(config["command"]),
-        **(_describe_results(run) if run.has(PREDICTIONS) else {}),
+        **(_describe_results(run, key) if run.has(PREDICTIONS) else {}),
     }
 
 
-def _describe_results(run: Run) -> dict[str, Any]:
+def _describe_results(run: Run, key: str) -> dict[str, Any]:
     test, class_names = run.predictions()["test"], run.config["dataset"]["class_names"]
     splits = run.metrics()
     metrics, validation = splits["test"], splits.get("val", {}).get("mean_class_accuracy")
@@ -109,9 +109,11 @@ def _describe_results(run: Run) -> dict[str, Any]:
     return {
         "test": metrics,
         "class_names": class_names,
-        "matrix": _matrix(metrics["confusion_matrix"], class_names, mistakes, _key(run)),
+        "matrix": _matrix(metrics["confusion_matrix"], class_names, mistakes, key),
         "fusion": fusion,
-        "rows": _rows(run, metrics, validation, fusion),
+        "rows": _fusion_rows(run, key, metrics, validation, fusion)
+        if fusion
+        else [_row(run, key, metrics, validation, test)],
         "reliability": plots.svg(plots.reliability, test.labels, test.probabilities),
         "mistakes": mistakes[:MISTAKES],
     }
@@ -124,41 +126,49 @@ def command_line(arguments: Sequence[str]) -> str:
     return shlex.join(["python", *arguments])
 
 
-def _rows(
-    run: Run, test: dict[str, Any], validation: float | None, fusion: FusionComparison | None
+# What isn't known of each row.
+_UNKNOWN = ("interval", "oracle_of", "validation", "parameters", "flop", "minutes")
+
+
+def _row(
+    run: Run, key: str, metrics: dict[str, Any], validation: float | None, test: Predictions
+) -> dict[str, Any]:
+    """Return what is compared of a training."""
+    return dict.fromkeys(_UNKNOWN) | {
+        "key": key,
+        "name": run.name,
+        "test": metrics,
+        "interval": _intervals(test),
+        "validation": validation,
+        "parameters": run.config.get("model", {}).get("parameters"),
+        "flop": run.config.get("training_flop"),
+        "minutes": run.training_seconds() / 60,
+    }
+
+
+def _fusion_rows(
+    run: Run, key: str, test: dict[str, Any], validation: float | None, fusion: FusionComparison
 ) -> list[dict[str, Any]]:
-    """Return what is compared: the run, or the members, the fusion and the oracle."""
-    name, digest = run.name, _key(run)
-    unknown = ("interval", "oracle_of", "validation", "parameters", "flop", "minutes")
-    row: dict[str, Any] = dict.fromkeys(unknown)
-    if fusion is None:
-        cost = {
-            "parameters": run.config.get("model", {}).get("parameters"),
-            "flop": run.config.get("training_flop"),
-            "minutes": run.training_seconds() / 60,
-        }
-        row |= {"key": digest, "name": name, "test": test, "validation": validation} | cost
-        return [row | {"interval": _intervals(run)}]
+    """Return the members, the fusion and the oracle."""
     keys = {member["name"]: (member["sha256"], member["name"]) for member in run.config["members"]}
-    oracle = f"oracle of {name} (correct where any member is)"
-    keys |= {"fusion": (digest, name), "oracle": (oracle, oracle)}
+    oracle = f"oracle of {run.name} (correct where any member is)"
+    keys |= {"fusion": (key, run.name), "oracle": (oracle, oracle)}
     return [
-        row
+        dict.fromkeys(_UNKNOWN)
         | {
             "key": keys[entry][0],
             "name": keys[entry][1],
             "test": test if entry == "fusion" else metrics,
             "interval": fusion["intervals"][entry],
-            "oracle_of": digest if entry == "oracle" else None,
+            "oracle_of": key if entry == "oracle" else None,
             "validation": validation if entry == "fusion" else None,
         }
         for entry, metrics in fusion["metrics"].items()
     ]
 
 
-def _intervals(run: Run) -> dict[str, tuple[float, float]]:
+def _intervals(test: Predictions) -> dict[str, tuple[float, float]]:
     """Return the 95 % bootstrap intervals of the four metrics, over the test images."""
-    test = run.predictions()["test"]
     predicted = test.probabilities.argmax(axis=1)
     resampled = bootstrap(test.labels, [predicted], test.probabilities.shape[1])
     return {key: interval(values[0]) for key, values in resampled.items()}

@@ -19,11 +19,11 @@ def data_url(image: np.ndarray, largest: int | None = None) -> str:
         image: (height, width) or (height, width, 3 or 4), uint8.
         largest: its longer side, in pixels, if it is to be reduced.
     """
-    picture = Image.fromarray(image)
+    shown = Image.fromarray(image)
     if largest is not None:
-        picture.thumbnail((largest, largest))
+        shown.thumbnail((largest, largest))
     png = io.BytesIO()
-    picture.save(png, format="png")
+    shown.save(png, format="png")
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
