@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfmodels.report.seeds import find_runs
 from tfmodels.report.tables import markdown_table
-from tfmodels.runs.contents import open_run
+from tfmodels.runs.contents import find_runs, open_run
 
 
 def main() -> None:

@@ -51,13 +51,13 @@ def test_small_images_of_one_size_are_kept(tmp_path: Path) -> None:
     path = fill(tmp_path / "shapes", {"square": 25, "disc": 20})
     data = load(path)
     check_colours(data)
-    assert (data.name, data.version, data.class_names) == ("shapes", "1", ("disc", "square"))
+    assert (data.name, data.version, data.class_names) == ("shapes", "", ("disc", "square"))
     assert data.image_shape == (12, 12, 3)
     assert (len(data.train), len(data.val), len(data.test)) == (29, 7, 9)
     assert data.augment is turn_shift_brighten
     assert data.notes == ()
     assert data.split_description.startswith(
-        "random within each class, seed 0; if images belong together"
+        "random within each class, seed 0; of images that belong together"
     )
     assert isinstance(data.train.images, Selected)
     assert isinstance(data.train.images.images, np.ndarray)

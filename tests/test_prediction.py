@@ -1,5 +1,6 @@
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from unittest import mock
 
@@ -57,8 +58,11 @@ def test_the_table_has_what_the_network_gives(
 ) -> None:
     out = tmp_path / "predictions.csv"
     assert cli.main(["predict", str(toy_runs[0]), str(folder), "--out", str(out)]) == 0
-    assert capsys.readouterr().out == f"150 images are classified in {out}\n"
+    *counts, last = capsys.readouterr().out.splitlines()
+    assert last == f"150 images are classified in {out}"
     rows = read(out)
+    found = Counter(row["class"] for row in rows)
+    assert {line.split()[0]: int(line.split()[1]) for line in counts[2:]} == found
     assert [Path(row["file"]).name for row in rows] == [f"{i:03}.png" for i in range(150)]
     np.testing.assert_allclose(probabilities(rows), expected(toy_runs[0]), atol=1e-5)
     for row in rows:
@@ -160,9 +164,9 @@ def test_an_interrupted_table_of_something_else_is_refused(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{folder}", "is not a complete run directory: name a run first"),
+        ("{folder}", "is not a complete run directory: name one before the images"),
         ("{run}", "there are no images to classify"),
-        ("{run} {folder}/none", "there is no such file, folder or pattern's match"),
+        ("{run} {folder}/none", "matches no file or folder"),
         ("{run} {folder} --out {folder}", "is a folder"),
         ("{run} {folder} --out {folder}/none/x.csv", "there is no folder"),
         ("{run} {folder} --out {folder}/x.txt", "it must end in .csv or .jsonl"),
@@ -241,11 +245,16 @@ def test_images_in_folders_of_their_classes_are_judged(
     rows = [row for row in read(out) if not row["error"]]
     right = np.array([row["class"] == Path(row["file"]).parent.name for row in rows])
     page = out.with_suffix(".html").read_text()
-    assert "<h1>predictions</h1>" in page
+    assert "<h1>60 images classified by run0</h1>" in page
     wrong = [row for row, correct in zip(rows, right, strict=True) if not correct]
     assert len(rows) == 60
     assert wrong
-    assert sum(row["file"] in page for row in wrong) == min(len(wrong), 24)
+    wrong.sort(key=lambda row: -float(row["confidence"]))
+    cells: dict[tuple[str, str], list[str]] = {}
+    for row in wrong:
+        cells.setdefault((Path(row["file"]).parent.name, row["class"]), []).append(row["file"])
+    shown = {row["file"] for row in wrong[:24]}.union(*(files[:6] for files in cells.values()))
+    assert {row["file"] for row in wrong if row["file"] in page} == shown
 
     (tmp_path / "own" / "red" / "broken.png").unlink()
     assert cli.main(call) == 2

@@ -85,7 +85,7 @@ def test_a_run_is_what_it_says(either: Path) -> None:
     files, metrics, predictions = verify(either)
     assert files == f"files: {len(RESULTS) + len(TRAINED) + 3} match the manifest"  # logs, marker
     assert metrics == "metrics: match the predictions of val, test"
-    assert predictions.startswith("predictions: model.keras gives those of 30 images within ")
+    assert predictions.startswith("predictions: model.keras gives the same for the 30 test images")
 
 
 def test_a_fusion_is_what_it_says(fused: Path) -> None:

@@ -14,7 +14,7 @@ from tfmodels.data.images import ImageData, load_data
 from tfmodels.errors import RunError
 from tfmodels.models.flop import forward_flop, training_flop
 from tfmodels.models.parts import structure_checksum, weights_checksum
-from tfmodels.report.tables import scientific, wrap
+from tfmodels.report.tables import data_title, scientific, wrap
 from tfmodels.runs import environment
 from tfmodels.runs.contents import Run
 from tfmodels.safe_files import checksum
@@ -61,7 +61,8 @@ def announce(description: dict[str, Any], model: keras.Model, data: ImageData, p
     flop = training_flop(model, trainable, len(data.train), epochs)
     start = "from scratch" if weights == "none" else f"from {weights or 'its own weights'}"
     lines = {
-        "data": f"{data.name} {data.version}, {len(data.class_names)} classes; images: {images}",
+        "data": f"{data_title(description['dataset'])}, {len(data.class_names)} classes; "
+        f"images: {images}",
         "split": data.split_description,
         "network": f"{settings['model']}, "
         f"{description['model']['parameters']:,} parameters, {start}",

@@ -118,7 +118,10 @@ def _check_network(run: Run) -> str:
         TOLERANCE if run.config["settings"].get("precision") == "float32" else TOLERANCE_16_BITS
     )
     difference = _compare(run, MODEL, test.probabilities[rows], outputs, tolerance)
-    return f"predictions: {MODEL} gives those of {len(rows)} images within {difference:.1g}"
+    return (
+        f"predictions: {MODEL} gives the same for the {len(rows)} test images that are kept, but "
+        f"for {difference:.1g}"
+    )
 
 
 def _compare(

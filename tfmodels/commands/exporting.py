@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tfmodels.export.formats import FORMATS
+from tfmodels.export.formats import FORMATS, check_new
 from tfmodels.runs.directory import check_writable
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import add_debug
@@ -37,9 +37,10 @@ def fill_exporting(parser: argparse.ArgumentParser) -> None:
         parts = [args.run.resolve().name, args.format, args.quantize]
         out = args.out or Path("exports") / "-".join(filter(None, parts))
         check_writable(out.parent)
+        check_new(out)
         export = import_quietly("tfmodels.export.export")
         check = export.export_run(run, args.format, out, args.quantize)
-        print(f"{check.images} real images: probabilities differ by up to {check.difference:.2g}")
+        print(f"{check.images} test images: probabilities differ by up to {check.difference:.2g}")
         print(f"the same class:  {check.agreement:.2%}")
         if check.accuracy:
             before, after = check.accuracy

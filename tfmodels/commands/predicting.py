@@ -1,6 +1,8 @@
 """Classify images of one's own, and map scenes."""
 
 import argparse
+import glob
+import os
 from pathlib import Path
 
 from tfmodels.commands.reading import check_output
@@ -143,7 +145,10 @@ def _split(paths: list[str], wanted: str) -> tuple[list[Path], list[str]]:
     while names and is_complete(Path(names[0])):
         runs.append(Path(names.pop(0)))
     if not runs:
-        raise UsageError(f"{names[0]} is not a complete run directory: name a run first")
+        raise UsageError(f"{names[0]} is not a complete run directory: name one before the images")
     if not names:
         raise UsageError(f"there are no {wanted}: name them after {runs[-1]}")
+    for name in names:
+        if not os.path.lexists(name) and next(glob.iglob(name, recursive=True), None) is None:
+            raise UsageError(f"{name} matches no file or folder")
     return runs, names

@@ -16,9 +16,12 @@ if TYPE_CHECKING:  # NumPy takes half the time of `--help`
     from tfmodels.runs.contents import Run
 
 
+RUNS = "run directories, or folders of them"
+
+
 def fill_report(parser: argparse.ArgumentParser) -> None:
     """Write one HTML page about a run, or several beside each other."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUNS)
     parser.add_argument(
         "--out",
         type=Path,
@@ -29,10 +32,10 @@ def fill_report(parser: argparse.ArgumentParser) -> None:
 
     def command(args: argparse.Namespace) -> None:
         """Check what is asked for, and write the page."""
-        runs = [_open_run(run) for run in args.runs]
-        default = (args.runs[0] if len(args.runs) == 1 else Path()) / "report.html"
+        runs = _open_runs(args.runs)
+        default = (runs[0].path if len(runs) == 1 else Path()) / "report.html"
         path = args.out or default
-        check_output(path, args.runs)
+        check_output(path, [run.path for run in runs])
         from tfmodels.report.page import write_report
 
         write_report(runs, path)
@@ -64,9 +67,7 @@ def check_output(path: Path, own: Sequence[Path]) -> None:
 
 def fill_results(parser: argparse.ArgumentParser) -> None:
     """Print tables in Markdown of runs, with mean and spread of those that differ in their seed."""
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="PATH", help="run directories, or folders of them"
-    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUNS)
     add_debug(parser)
 
     def command(args: argparse.Namespace) -> None:
@@ -95,9 +96,8 @@ def fill_suspects(parser: argparse.ArgumentParser) -> None:
     def command(args: argparse.Namespace) -> None:
         """Check what is asked for, and write the page."""
         check_output(args.out, [])
-        from tfmodels.report.seeds import find_runs
         from tfmodels.report.suspects import write_suspects
-        from tfmodels.runs.contents import open_run
+        from tfmodels.runs.contents import find_runs, open_run
 
         print(write_suspects([open_run(run) for run in find_runs(args.runs)], args.out))
         print(f"page: {args.out}")
@@ -107,25 +107,31 @@ def fill_suspects(parser: argparse.ArgumentParser) -> None:
 
 def fill_verifying(parser: argparse.ArgumentParser) -> None:
     """Check that runs are what they say: their files, their metrics and their predictions."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUNS)
     add_debug(parser)
 
     def command(args: argparse.Namespace) -> None:
         """Check one run after the other; the first fault ends it."""
-        for run in args.runs:
-            _open_run(run)
+        runs = _open_runs(args.runs)
         verify = import_quietly("tfmodels.verify").verify
-        for run in args.runs:
-            print(run)
-            for line in verify(run):
+        for run in runs:
+            print(run.path)
+            for line in verify(run.path):
                 print(f"  {line}")
 
     parser.set_defaults(command=command, parser=parser)
 
 
-def _open_run(path: Path) -> "Run":
-    from tfmodels.runs.contents import open_run, open_unfinished
+def _open_runs(paths: Sequence[Path]) -> "list[Run]":
+    """Open runs that are named, unfinished ones too, and those in folders that are."""
+    from tfmodels.runs.contents import find_runs, open_run, open_unfinished
 
-    run = open_unfinished(path) if path.resolve().suffix == ".incomplete" else open_run(path)
-    run.check_not_exported()
-    return run
+    runs = []
+    for path in paths:
+        if path.resolve().suffix == ".incomplete":
+            runs.append(open_unfinished(path))
+        else:
+            runs += [open_run(found) for found in find_runs([path])]
+    for run in runs:
+        run.check_not_exported()
+    return runs

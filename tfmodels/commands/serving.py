@@ -4,6 +4,7 @@ import argparse
 import socket
 from pathlib import Path
 
+from tfmodels.commands.reading import RUNS
 from tfmodels.errors import UsageError
 from tfmodels.runs.environment import import_quietly
 from tfmodels.terminal import add_debug
@@ -11,7 +12,7 @@ from tfmodels.terminal import add_debug
 
 def fill_serving(parser: argparse.ArgumentParser) -> None:
     """Show a page in the browser, on which networks answer for images that are dropped on it."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUNS)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -24,9 +25,9 @@ def fill_serving(parser: argparse.ArgumentParser) -> None:
         """Load the networks, and answer until Ctrl-C."""
         if not 0 < args.port < 2**16:
             raise UsageError(f"`port` is {args.port}: it must be from 1 to 65535")
-        from tfmodels.runs.contents import open_run
+        from tfmodels.runs.contents import find_runs, open_run
 
-        runs = [open_run(run) for run in args.runs]
+        runs = [open_run(run) for run in find_runs(args.runs)]
         try:
             listening = socket.create_server((args.host, args.port))
         except OSError as error:

@@ -82,7 +82,7 @@ def load(config: Config) -> ImageData:
 
     return ImageData(
         name=root.name,
-        version="1",
+        version="",
         class_names=tuple(class_names),
         image_shape=(side, side, 3),
         train=everything.named(lists["train"]),
@@ -192,9 +192,8 @@ def _describe(root: Path, config: Config) -> str:
     seed = config.seed_of_split()
     if config.split_scheme == "random":
         return (
-            f"random within each class, seed {seed}; if images belong together, as frames "
-            "of a film do, metrics are too high (the split scheme group:SEPARATOR keeps those "
-            "together whose file names start alike)"
+            f"random within each class, seed {seed}; of images that belong together, such as tiles "
+            "of a scene, metrics are too high (the split scheme group:SEPARATOR mends that)"
         )
     if config.split_scheme == "folders":
         val = (root / "val").is_dir()

@@ -153,7 +153,7 @@ class ImageData:
                 digest.update(np.ascontiguousarray(images[start : start + 1000]).data)
         return cls(
             name=name,
-            version="1",
+            version="",
             class_names=tuple(class_names),
             image_shape=shapes["train"],
             train=splits["train"],

@@ -1,7 +1,6 @@
 """Export the network of a run, and check the file in its own runtime before it is kept."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import tensorflow as tf
 from tfmodels.data.images import ImageData, Images
 from tfmodels.description import data_of
 from tfmodels.errors import RunError, UsageError
-from tfmodels.export.formats import QUANTIZED
+from tfmodels.export.formats import QUANTIZED, check_new
 from tfmodels.export.runtimes import Classify, load_exported
 from tfmodels.export.writers import write_network
 from tfmodels.prediction.networks import load_network
@@ -82,8 +81,7 @@ def export_run(run: Run, form: str, out: Path, quantize: str | None = None) -> C
         raise UsageError(
             f"`quantize` is {quantize}: {form} can be rounded to {' or '.join(possible) or 'none'}"
         )
-    if os.path.lexists(out):
-        raise UsageError(f"{out} exists: choose another `out`")
+    check_new(out)
     model = load_network(run)
     data = data_of(run) if quantize else None
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ def find_images(paths: Iterable[str]) -> Iterator[str]:
         else:
             found = sorted(glob.glob(path, recursive=True))
             if not found:
-                raise UsageError(f"{path}: there is no such file, folder or pattern's match")
+                raise UsageError(f"{path} matches no file or folder")
             yield from found
 
 

@@ -1,6 +1,7 @@
 """Judge predictions of images that lie in folders named after their classes."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from tfmodels.prediction import table
 from tfmodels.prediction.images import read_batch
-from tfmodels.report.page import MISTAKES, write_report
+from tfmodels.report.page import MISTAKES, PER_CELL, write_report
 from tfmodels.report.tables import summary
 from tfmodels.runs import environment
 from tfmodels.runs.contents import CONFIG, PREDICTIONS, Run, open_run
@@ -69,10 +70,24 @@ def judge(runs: Sequence[Run], found: Predictions, paths: Sequence[str], page: P
         }
         write_json(path / CONFIG, config)
         save_predictions(path / PREDICTIONS, {"test": found}, tuple(dataset["class_names"]))
-        sure = found.mistakes()[:MISTAKES]
+        shown = _shown(found)
         shape = dataset["image_shape"]
-        images = read_batch(found.ids[sure].tolist(), [shape]).images.get(shape, np.empty((0,)))
-        save_images(path / "mistakes.npz", found.ids[sure], list(images))
+        images = read_batch(found.ids[shown].tolist(), [shape]).images.get(shape, np.empty((0,)))
+        save_images(path / "mistakes.npz", found.ids[shown], list(images))
         write_manifest(path)
-        write_report([open_run(path)], page)
+        names = " and ".join(run.name for run in runs)
+        write_report([open_run(path)], page, f"{len(found.ids):,} images classified by {names}")
         return summary(path)
+
+
+def _shown(found: Predictions) -> np.ndarray:
+    """Return the rows of the mistakes whose images the report shows, by descending confidence."""
+    mistakes, predicted = found.mistakes(), found.probabilities.argmax(axis=1)
+    seen: Counter[tuple[int, int]] = Counter()
+    rows = []
+    for rank, row in enumerate(mistakes.tolist()):
+        cell = int(found.labels[row]), int(predicted[row])
+        if rank < MISTAKES or seen[cell] < PER_CELL:
+            rows.append(row)
+        seen[cell] += 1
+    return np.array(rows, int)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from tfmodels.prediction import table
 from tfmodels.prediction.images import Batch, find_images, read_batch
 from tfmodels.prediction.judge import judge, known_labels
 from tfmodels.prediction.networks import Predict, Shape, predictor_of_all
+from tfmodels.report.tables import text_table
 from tfmodels.runs.contents import CONFIG, Run
 from tfmodels.safe_files import checksum
 
@@ -26,7 +28,7 @@ class Outcome:
     """What was predicted, in words.
 
     Attributes:
-        text: metrics, where images were judged, and how many there are.
+        text: metrics, where images were judged, or else how many are of each class.
         unreadable: which files couldn't be read; empty if there are none.
     """
 
@@ -76,12 +78,15 @@ def predict_files(
             table.add(out, list(_rows(batch, predict, class_names)))
             progress.update(len(batch.files))
     damaged = [row for row in table.rows(out) if row["error"]]
+    counts = Counter(row["class"] for row in table.rows(out) if not row["error"])
     labelled = known_labels(table.rows(out), class_names)
     table.finish(out, class_names)
     text = f"{count - len(damaged):,} images are classified in {out}"
     if labelled:
         page = out.with_suffix(".html")
         text = f"{judge(runs, labelled, paths, page)}\nreport: {page}\n{text}"
+    else:
+        text = f"{text_table(['class', 'images'], counts.most_common())}\n{text}"
     unreadable = ""
     if damaged:
         listed = first_names([f"{row['file']} ({row['error']})" for row in damaged])

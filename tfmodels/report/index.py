@@ -7,11 +7,10 @@ from typing import Any
 
 from tfmodels.errors import RunError
 from tfmodels.report.templates import TEMPLATES
-from tfmodels.runs.contents import is_run, open_run
+from tfmodels.runs.contents import INDEX, is_run, open_run
 from tfmodels.runs.formats import SavedMetrics
 from tfmodels.safe_files import open_file, read_json, write_text
 
-INDEX = "index.html"
 LARGEST_HEAD = 2**12  # bytes in which that is
 OURS = '<meta name="generator" content="tfmodels">'  # in pages that may be replaced
 

@@ -15,6 +15,7 @@ import numpy as np
 from tfmodels.evaluation import METRICS, PROBABILISTIC
 from tfmodels.fusion.significance import bootstrap, interval
 from tfmodels.report import plots
+from tfmodels.report.tables import percent, scientific
 from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import PREDICTIONS, Run
 from tfmodels.runs.formats import FusionComparison
@@ -24,9 +25,14 @@ from tfmodels.safe_files import checksum, write_text
 
 MISTAKES = 24  # shown of a run
 PER_CELL = 6  # images behind a cell of the matrix, so that the page stays small
+COSTS = {  # columns that are left out where they are empty, and how their numbers are written
+    "validation": ("mean class accuracy on validation, %", percent),
+    "flop": ("training FLOP", scientific),
+    "minutes": ("minutes", "{:.1f}".format),
+}
 
 
-def write_report(runs: Sequence[Run], path: Path) -> None:
+def write_report(runs: Sequence[Run], path: Path, title: str = "") -> None:
     """Write the report of one run or several to an HTML file.
 
     Of a run that isn't complete it shows what there is so far.
@@ -43,15 +49,19 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         known = {name: value for name, value in row.items() if value is not None}
         rows[row["key"]] = rows.get(row["key"], row) | known
     _add_aliases(rows)
+    costs = [key for key in COSTS if any(row[key] is not None for row in rows.values())]
+    for row in rows.values():
+        row["costs"] = ["" if row[key] is None else COSTS[key][1](row[key]) for key in costs]
     for about in described:
         if about["rows"]:
             about |= {name: rows[about["key"]][name] for name in ("alias", "colour")}
     page = TEMPLATES.get_template("page.html").render(
-        title=" and ".join(run["name"] for run in described[:3]),
+        title=title or " and ".join(run["name"] for run in described[:3]),
         runs=described,
         rows=list(rows.values()),
         curves=_overlaid([run for run in described if run["rows"] and run["history"]]),
         settings=_settings_table([run["settings"] for run in described]),
+        costs=[COSTS[key][0] for key in costs],
         per_class=_per_class(list(rows.values())),
         metrics=METRICS,
         probabilistic=PROBABILISTIC,
@@ -142,7 +152,7 @@ def _row(
         "validation": validation,
         "parameters": run.config.get("model", {}).get("parameters"),
         "flop": run.config.get("training_flop"),
-        "minutes": run.training_seconds() / 60,
+        "minutes": run.training_seconds() / 60 if run.has("history.csv") else None,
     }
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from scipy import stats
 
 from tfmodels.config import SOURCES
-from tfmodels.errors import UsageError
 from tfmodels.evaluation import METRICS
 from tfmodels.report.page import command_line
-from tfmodels.report.tables import markdown_table, text_table
-from tfmodels.runs.contents import Run, is_run, open_run
-from tfmodels.runs.directory import is_complete, without_seed
+from tfmodels.report.tables import data_title, markdown_table, text_table
+from tfmodels.runs.contents import Run, find_runs, open_run
+from tfmodels.runs.directory import without_seed
 
 _FIRST, *_OTHERS = METRICS.values()
 
@@ -89,23 +88,6 @@ def results(paths: Iterable[Path]) -> str:
     return "\n\n".join([*parts, _conditions([run for runs in groups.values() for run in runs])])
 
 
-def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths of complete runs: those named, and all in the folders that are named.
-
-    Raises:
-        UsageError: a path is neither.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = [path] if is_complete(path) else sorted(filter(is_run, path.glob("*/")))
-        if not inside:
-            raise UsageError(
-                f"{path} is not a complete run directory and holds none: name runs or their folder"
-            )
-        found += inside
-    return list(dict.fromkeys(path.resolve() for path in found))
-
-
 def _key(run: Run) -> tuple[str, ...]:
     """Return what runs have in common that differ in their seed alone."""
     free = ("seed", *SOURCES)
@@ -118,7 +100,7 @@ def _title(run: Run) -> str:
     dataset = run.config["dataset"]
     images = ", ".join(f"{n:,} {split}" for split, n in dataset["splits"].items())
     split = re.sub(r", seed \d+", "", dataset["split"])
-    return f"{dataset['name']} {dataset['version']}, {split}; images: {images}"
+    return f"{data_title(dataset)}, {split}; images: {images}"
 
 
 def _row(runs: Sequence[Run]) -> tuple[float, list[str]]:

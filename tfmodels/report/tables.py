@@ -79,6 +79,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
+def data_title(dataset: Mapping[str, Any]) -> str:
+    """Return the name of a data set, with its version if it has one."""
+    return " ".join(filter(None, (dataset["name"], dataset["version"])))
+
+
 def scientific(number: float) -> str:
     """Return a large number in short, such as 1.5e12."""
     mantissa, exponent = f"{number:.1e}".split("e")

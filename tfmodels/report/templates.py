@@ -9,7 +9,18 @@ import numpy as np
 from PIL import Image
 
 from tfmodels.report.plots import RUN_COLOURS
-from tfmodels.report.tables import diversity_in_words, learned_in_words, percent, scientific
+from tfmodels.report.tables import (
+    data_title,
+    diversity_in_words,
+    learned_in_words,
+    percent,
+    scientific,
+)
+
+
+def short_id(name: str) -> str:
+    """Return the name of an image without the folders above its own."""
+    return "/".join(name.split("/")[-2:])
 
 
 def data_url(image: np.ndarray, largest: int | None = None) -> str:
@@ -37,6 +48,8 @@ TEMPLATES = jinja2.Environment(
 TEMPLATES.filters |= {
     "percent": percent,
     "short": scientific,
+    "title_of_data": data_title,
+    "short_id": short_id,
     "in_words": learned_in_words,
     "diversity": diversity_in_words,
     "data_url": data_url,

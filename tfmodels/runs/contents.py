@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # NumPy takes half the time that a wrong command line takes
 
     from tfmodels.runs.predictions import Predictions
 
+INDEX = "index.html"  # of a folder of runs
 CONFIG, PREDICTIONS, MODEL = "config.json", "predictions.npz", "model.keras"
 LONGEST_ID = 1000  # characters of an image's id, or of a class name
 MOST_CLASSES = 10_000  # a confusion matrix of as many takes 800 MB
@@ -167,6 +168,25 @@ def is_run(path: Path) -> bool:
     """Return whether the path is a complete run directory, not an exported network's."""
     exported = (path / "README.md").is_file() and not (path / PREDICTIONS).exists()
     return is_complete(path) and not exported
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths of complete runs: those named, and all in the folders that are named.
+
+    Raises:
+        UsageError: a path is neither.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.name == INDEX and path.is_file():  # among the runs of a folder, `runs/*`
+            continue
+        inside = [path] if is_complete(path) else sorted(filter(is_run, path.glob("*/")))
+        if not inside:
+            raise UsageError(
+                f"{path} is not a complete run directory and holds none: name runs or their folder"
+            )
+        found += inside
+    return list({path.resolve(): path for path in found}.values())
 
 
 def open_run(path: Path) -> Run:
