@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tfmodels.commands import fusing, training
+from tfmodels.commands import fusing, searching, training
 from tfmodels.config import Config, flag, kind
 from tfmodels.data.catalog import DATASETS, FOLDER, SPLIT_FOLDER
 from tfmodels.models.catalog import NETWORKS
@@ -27,6 +27,7 @@ def options() -> list[argparse.Action]:
         (training.fill_training, {"table": training.TABLE1}),
         (training.fill_training, {"table": training.TABLE3}),
         (fusing.fill_fusing, {}),
+        (searching.fill_searching, {}),
     ):
         parser = argparse.ArgumentParser()
         fill(parser, **values)

@@ -12,6 +12,7 @@ from tfmodels.commands.exporting import fill_exporting
 from tfmodels.commands.fusing import fill_fusing
 from tfmodels.commands.predicting import fill_mapping, fill_predicting
 from tfmodels.commands.reading import fill_report, fill_results, fill_suspects, fill_verifying
+from tfmodels.commands.searching import fill_searching
 from tfmodels.commands.serving import fill_serving
 from tfmodels.commands.training import TABLE1, TABLE3, fill_training
 from tfmodels.terminal import Parser, run_command
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: Any = {"allow_abbrev": False, "epilog": EPILOG}
     for verb, fill in (
         ("train", fill_training),
+        ("search", fill_searching),
         ("fuse", fill_fusing),
         ("predict", fill_predicting),
         ("map", fill_mapping),

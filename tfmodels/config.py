@@ -15,7 +15,7 @@ from typing import Any
 
 from tfmodels.data.catalog import DATASETS, VIEWS, dataset_spec
 from tfmodels.errors import RunError, UsageError
-from tfmodels.models.catalog import NETWORKS
+from tfmodels.models.catalog import NETWORKS, network_spec
 from tfmodels.safe_files import open_file
 
 KERAS_FILES = (".weights.h5", ".keras")  # files of weights that every network reads
@@ -71,7 +71,11 @@ class Config:
         "the 8 of a square",
         VIEWS,
     )
-    model: str = _setting(None, "network [the data set's default]", NETWORKS)
+    model: str = _setting(
+        None,
+        f"network: {', '.join(NETWORKS)}, or a CNN by its layers, such as "
+        "cnn-4conv-2pool-leaky-drop0.1-bn [the data set's default]",
+    )
     weights: str = _setting("none", "weights to start from: none, imagenet (download) or a file")
     trainable: str = _setting(
         "all",
@@ -121,13 +125,14 @@ class Config:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))
         spec = dataset_spec(self.data)
         self._default("model", spec.network)
+        network = network_spec(self.model)
         self._default("split_scheme", spec.split_schemes[0])
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
             if choices:
                 known = getattr(self, field.name) in choices
                 self._require(field.name, known, f"one of {', '.join(choices)}")
-        self._default("image_size", NETWORKS[self.model].image_size)
+        self._default("image_size", network.image_size)
         self._check_ranges()
         self._check_data()
         self._check_network()
@@ -197,7 +202,7 @@ class Config:
         return scheme in spec.split_schemes or (spec.groups and group)
 
     def _check_network(self) -> None:
-        spec = NETWORKS[self.model]
+        spec = network_spec(self.model)
         fits = _is_whole(self.image_size, spec.smallest) and self.image_size <= 4096
         least = f"a whole number from {spec.smallest} to 4096 for {self.model}"
         self._require("image_size", fits, least)

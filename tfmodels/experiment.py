@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tfmodels.data.images import ImageData, load_data
 from tfmodels.description import announce, describe, initial_weights, plain_name, start_number
 from tfmodels.errors import UsageError
 from tfmodels.grad_cam import grad_cam, overlay
-from tfmodels.models.catalog import NETWORKS, build
+from tfmodels.models.catalog import build, network_spec
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.recipes import run_name
 from tfmodels.report import plots
@@ -43,6 +43,7 @@ def run(
     out: str | Path = "runs",
     name: str | None = None,
     overwrite: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Path:
     """Train a network, judge it, and leave a complete run directory.
 
@@ -59,6 +60,7 @@ def run(
         out: folder of the run directories.
         name: of the run directory; by default from the settings.
         overwrite: start over, and replace a run of that name once the new one is complete.
+        callbacks: of Keras, called after those of the run; their own state isn't kept.
 
     Returns:
         The path of the run directory; docs/REFERENCE.md says what it holds.
@@ -93,7 +95,7 @@ def run(
         with new_run(path, overwrite, replace=True) as directory:
             description = _go_on(path, directory, description, overwrite)
             start = start_number(description["model"]["initial_weights"])
-            last = train_model(network, data, config, directory, start)
+            last = train_model(network, data, config, directory, start, callbacks)
             _judge(last, config.views, network, data, directory)
             description["training_flop"] = count_flop(network, data, config.trainable, directory)
             write_json(directory / "config.json", description | {"ended": now()})
@@ -192,7 +194,7 @@ def build_network(config: Config, data: ImageData) -> keras.Model:
     """
     model = build(config.model, data.image_shape, len(data.class_names), config.image_size)
     load_weights(model, config.model, config.weights)
-    prepare = NETWORKS[config.model].prepare
+    prepare = network_spec(config.model).prepare
     if prepare and config.weights == "none":
         rows = np.linspace(0, len(data.train) - 1, PREPARED).astype(int)
         pkgutil.resolve_name(prepare)(model, data.train.images[np.unique(rows)])

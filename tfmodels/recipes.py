@@ -16,7 +16,7 @@ from typing import Any
 from tfmodels.config import Config, flag
 from tfmodels.data.catalog import dataset_spec
 from tfmodels.errors import UsageError
-from tfmodels.models.catalog import NETWORKS
+from tfmodels.models.catalog import network_spec
 
 Settings = Mapping[str, Any]  # those that are asked for, for a recipe that goes by them
 
@@ -165,7 +165,7 @@ def run_name(config: Config, data: str = "", model: str = "") -> str:
         parts.append(Path(config.weights).name)
     if config.trainable != "all":
         parts.append(config.trainable)
-    if config.image_size != NETWORKS[config.model].image_size:
+    if config.image_size != network_spec(config.model).image_size:
         parts.append(f"{config.image_size}px")
     if config.split_scheme != spec.split_schemes[0]:
         lists = Path(config.split_scheme).resolve().name

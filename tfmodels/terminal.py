@@ -20,7 +20,7 @@ from tfmodels.errors import Interrupted, RunError, UsageError
 
 OTHER_FLAGS = (
     *("out", "name", "overwrite", "seeds", "method", "calibrate", "all_methods"),
-    *("stride", "bands", "values", "quantize", "host", "port"),
+    *("space", "study", "trials", "stride", "bands", "values", "quantize", "host", "port"),
 )
 
 

@@ -54,17 +54,7 @@ def fill_training(
     sample: str = "sample",
 ) -> None:
     """Train a network, judge it on the test split, and leave a run directory."""
-    schedule = parser.add_mutually_exclusive_group()
-    for field in dataclasses.fields(Config):
-        _add_setting(schedule if field.name == "schedule" else parser, field, data)
-    schedule.add_argument(
-        "--no-step-decay",
-        dest="schedule",
-        action="store_const",
-        const="constant",
-        default=argparse.SUPPRESS,
-        help="keep the learning rate constant, as --schedule constant",
-    )
+    add_settings(parser, data)
     parser.add_argument(
         "--seeds",
         type=int,
@@ -81,8 +71,7 @@ def fill_training(
 
     def command(args: argparse.Namespace) -> None:
         """Train one run, or one for each seed, or fill the table."""
-        given = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
-        settings = {"data": data} | {name: getattr(args, name) for name in given}
+        settings = given_settings(args, data)
         if settings["data"] == "sample":
             settings["data"] = sample
         recipe = {"recipe": table.recipes[0]} if table and args.table else {}
@@ -102,6 +91,27 @@ def fill_training(
             _train(config, args.out, args.name, args.overwrite)
 
     parser.set_defaults(command=command, parser=parser)
+
+
+def add_settings(parser: argparse.ArgumentParser, data: str) -> None:
+    """Add the flags of all settings; those that aren't given leave nothing behind."""
+    schedule = parser.add_mutually_exclusive_group()
+    for field in dataclasses.fields(Config):
+        _add_setting(schedule if field.name == "schedule" else parser, field, data)
+    schedule.add_argument(
+        "--no-step-decay",
+        dest="schedule",
+        action="store_const",
+        const="constant",
+        default=argparse.SUPPRESS,
+        help="keep the learning rate constant, as --schedule constant",
+    )
+
+
+def given_settings(args: argparse.Namespace, data: str) -> dict[str, Any]:
+    """Return the settings that are given, and the data set."""
+    given = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
+    return {"data": data} | {name: getattr(args, name) for name in given}
 
 
 def _train(config: Config, out: Path, name: str | None, overwrite: bool) -> None:

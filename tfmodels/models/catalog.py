@@ -4,9 +4,13 @@ Keras is imported when a network is built, not here: flags are checked against t
 """
 
 import dataclasses
+import functools
 import pkgutil
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from tfmodels.errors import UsageError
 
 if TYPE_CHECKING:
     import keras
@@ -131,10 +135,88 @@ NETWORKS = {
 }
 
 
+ACTIVATIONS = ("relu", "leaky", "elu", "tanh")
+CNN_IMAGE_SIZE = 32
+MOST_CONVOLUTIONS, MOST_POOLING = 9, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The layers of a CNN as the study searched by hand.
+
+    Attributes:
+        convolutions: how many there are, at least one before each pooling layer.
+        pooling: how many layers of max-pooling there are.
+        activation: one of `ACTIVATIONS`.
+        dropout: rate after each pooling layer and after the hidden dense layer; 0: none.
+        batch_norm: whether one follows each convolution and the hidden dense layer.
+    """
+
+    convolutions: int
+    pooling: int
+    activation: str
+    dropout: float = 0.0
+    batch_norm: bool = False
+
+    @property
+    def name(self) -> str:
+        """The network's name, by which it is found again."""
+        parts = f"cnn-{self.convolutions}conv-{self.pooling}pool-{self.activation}"
+        dropout = f"-drop{self.dropout:.3g}" if self.dropout else ""
+        return f"{parts}{dropout}{'-bn' if self.batch_norm else ''}"
+
+
+def is_network(name: str) -> bool:
+    """Return whether there is a network of that name."""
+    return name in NETWORKS or _architecture(name) is not None
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """Return the entry of a network of the catalogue, or that of a CNN by its architecture's name.
+
+    Raises:
+        UsageError: there is no network of that name.
+    """
+    if name in NETWORKS:
+        return NETWORKS[name]
+    architecture = _architecture(name)
+    if architecture is None:
+        raise UsageError(
+            f"`model` is {name!r}: it must be one of {', '.join(NETWORKS)}, or the name of a CNN "
+            "such as cnn-4conv-2pool-leaky-drop0.1-bn"
+        )
+    return NetworkSpec(
+        "tfmodels.models.cnn:cnn",
+        image_size=CNN_IMAGE_SIZE,
+        smallest=2**MOST_POOLING,
+        family="CNN",
+        batch_norm=architecture.batch_norm,
+    )
+
+
+def _architecture(name: str) -> Architecture | None:
+    """Return what the name of a CNN says; None if it isn't one."""
+    pattern = r"cnn-(\d)conv-(\d)pool-([a-z]+)(?:-drop(0\.\d{1,3}))?(-bn)?"
+    found = re.fullmatch(pattern, name)
+    if found is None:
+        return None
+    convolutions, pooling, activation, dropout, batch_norm = found.groups()
+    architecture = Architecture(
+        int(convolutions), int(pooling), activation, float(dropout or 0), bool(batch_norm)
+    )
+    fits = 1 <= architecture.pooling <= min(MOST_POOLING, architecture.convolutions)
+    fits = fits and architecture.convolutions <= MOST_CONVOLUTIONS
+    fits = fits and activation in ACTIVATIONS and architecture.name == name
+    return architecture if fits else None
+
+
 def build(
     name: str, input_shape: tuple[int, int, int], classes: int, image_size: int
 ) -> "keras.Model":
     """Build a network of the catalogue for images of `input_shape`, scaled to `image_size`."""
-    builder = pkgutil.resolve_name(NETWORKS[name].builder)
+    builder = pkgutil.resolve_name(network_spec(name).builder)
+    architecture = _architecture(name)
+    if architecture:
+        builder = functools.partial(builder, name, architecture)
     model: keras.Model = builder(input_shape, classes, image_size)
     return model

@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from tfmodels.errors import UsageError
-from tfmodels.models.catalog import NETWORKS
+from tfmodels.models.catalog import network_spec
 
 
 def image_input(
@@ -22,7 +22,7 @@ def image_input(
     Raises:
         UsageError: the image size is too small for the network.
     """
-    smallest = NETWORKS[network].smallest
+    smallest = network_spec(network).smallest
     if image_size < smallest:
         raise UsageError(
             f"`image_size` is {image_size}: {network} needs a whole number from {smallest} up"

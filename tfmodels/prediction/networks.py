@@ -13,7 +13,7 @@ from tfmodels.export.runtimes import Classify, load_exported
 from tfmodels.fusion.combine import fitted_rule
 from tfmodels.fusion.members import members_of, requirements
 from tfmodels.models import alexnet  # noqa: F401  # registers its layers with Keras
-from tfmodels.models.catalog import NETWORKS, build
+from tfmodels.models.catalog import build, is_network
 from tfmodels.models.weights.loading import load_weights
 from tfmodels.runs.contents import MODEL, Run
 from tfmodels.safe_files import LARGEST_JSON, open_file, open_zip, printable, read_member
@@ -113,7 +113,7 @@ def load_network(run: Run) -> keras.Model:
 
 def _load(run: Run, path: Path) -> keras.Model:
     network, size = run.config["settings"].get("model"), run.config["settings"].get("image_size")
-    if network not in NETWORKS or not isinstance(size, int):
+    if not is_network(str(network)) or not isinstance(size, int):
         _check_claim(run, path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     Config(model=str(network), image_size=size)  # checks the size

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -56,7 +57,12 @@ class Stage:
 
 
 def train_model(
-    model: keras.Model, data: ImageData, config: Config, directory: Path, start: int = 0
+    model: keras.Model,
+    data: ImageData,
+    config: Config,
+    directory: Path,
+    start: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Stage:
     """Train a model in the stages that `config.trainable` names.
 
@@ -70,6 +76,7 @@ def train_model(
             in a folder named after it.
         start: what the weights came from, as a number. Together with seed and stage it makes
             the order of images, so that training further from given weights doesn't repeat it.
+        callbacks: further ones, called after ours.
 
     Returns:
         The last stage, whose network and data give the predictions.
@@ -82,7 +89,7 @@ def train_model(
     reached = read_state(directory)
     for stage in stages[reached.stage if reached else 0 :]:
         stage.folder.mkdir(exist_ok=True)
-        fit_stage(stage, model, config, directory, start)
+        fit_stage(stage, model, config, directory, start, callbacks)
     return stages[-1]
 
 
@@ -110,7 +117,12 @@ def count_flop(model: keras.Model, data: ImageData, trainable: str, directory: P
 
 @plain_errors()
 def fit_stage(
-    stage: Stage, model: keras.Model, config: Config, directory: Path, start: int
+    stage: Stage,
+    model: keras.Model,
+    config: Config,
+    directory: Path,
+    start: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train the network of one stage, from the state in the directory if that is of this stage.
 
@@ -147,7 +159,7 @@ def fit_stage(
                         steps_per_epoch=steps - state.step,  # the pipeline runs through all epochs
                         shuffle=False,  # and has an order of its own
                         class_weight=_class_weights(train) if config.class_weights else None,
-                        callbacks=[*_callbacks(stage, config, checkpoint), progress],
+                        callbacks=[*_callbacks(stage, config, checkpoint), progress, *callbacks],
                         verbose=0,
                     )
             except DivergenceError:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfmodels.config import KERAS_FILES
 from tfmodels.errors import RunError, UsageError
-from tfmodels.models.catalog import NETWORKS
+from tfmodels.models.catalog import network_spec
 from tfmodels.models.weights.keras_files import read_keras
 from tfmodels.models.weights.limits import fault, largest_size
 from tfmodels.models.weights.setting import set_weights
@@ -38,7 +38,7 @@ def load_weights(model: keras.Model, network: str, source: str) -> None:
 
 
 def _download(model: keras.Model, network: str) -> dict[str, np.ndarray]:
-    reader = NETWORKS[network].imagenet
+    reader = network_spec(network).imagenet
     if not reader:
         raise UsageError(f"`weights=imagenet` has no download for {network}: name a file")
     try:
@@ -53,7 +53,7 @@ def _download(model: keras.Model, network: str) -> dict[str, np.ndarray]:
 
 
 def _read(model: keras.Model, network: str, path: Path) -> dict[str, np.ndarray]:
-    formats = NETWORKS[network].formats
+    formats = network_spec(network).formats
     endings = [ending for ending in (*KERAS_FILES, *formats) if path.name.endswith(ending)]
     if not endings:
         listed = ", ".join((*KERAS_FILES, *formats))
