@@ -29,6 +29,14 @@ from tfmodels.runs.continuation import begin_extension, check_same, check_settin
 from tfmodels.runs.directory import RESULTS, new_run, now, run_path
 from tfmodels.runs.predictions import TOLERANCE, Predictions, save_images, save_predictions
 from tfmodels.safe_files import write_json
+from tfmodels.training.distribution import (
+    alone,
+    check_share,
+    helping,
+    is_first,
+    share_state,
+    watched,
+)
 from tfmodels.training.fit import Stage, count_flop, predict, train_model
 from tfmodels.training.state import read_state
 
@@ -78,7 +86,9 @@ def run(
     own = _own_settings(config, data, model)
     default_name = run_name(config, own.get("data", ""), own.get("model", ""))
     path = run_path(Path(out), default_name if name is None else name)
-    check_settings(path, dataclasses.asdict(config) | own, overwrite)
+    check_share(config)
+    if is_first():
+        check_settings(path, dataclasses.asdict(config) | own, overwrite)
     environment.hide_gpus_from_tensorflow()
     with _keras_settings(config):
         data = data.limited(config.limit, config.seed_of_split()) if data else load_data(config)
@@ -91,12 +101,21 @@ def run(
         description = describe(config, data, network) | {"started": started}
         description["settings"] |= own
         description["model"]["initial_weights"] = initial_weights(config, model)
+        if not is_first():
+            with helping() as directory, watched():
+                train_model(network, data, config, directory, share_state(directory), callbacks)
+            return path
         announce(description, network, data, path)
         with new_run(path, overwrite, replace=True) as directory:
             description = _go_on(path, directory, description, overwrite)
             start = start_number(description["model"]["initial_weights"])
-            last = train_model(network, data, config, directory, start, callbacks)
-            _judge(last, config.views, network, data, directory)
+            with watched():
+                share_state(directory, start)
+                last = train_model(network, data, config, directory, start, callbacks)
+            with alone(network) as judged:
+                if last.network is network:
+                    last = dataclasses.replace(last, network=judged)
+                _judge(last, config.views, judged, data, directory)
             description["training_flop"] = count_flop(network, data, config.trainable, directory)
             write_json(directory / "config.json", description | {"ended": now()})
             write_results(directory)

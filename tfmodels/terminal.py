@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -20,8 +20,20 @@ from tfmodels.errors import Interrupted, RunError, UsageError
 
 OTHER_FLAGS = (
     *("out", "name", "overwrite", "seeds", "method", "calibrate", "all_methods"),
-    *("space", "study", "trials", "stride", "bands", "values", "quantize", "host", "port"),
+    *(
+        "distribute",
+        "space",
+        "study",
+        "trials",
+        "stride",
+        "bands",
+        "values",
+        "quantize",
+        "host",
+        "port",
+    ),
 )
+AT_FAILURE: list[Callable[[int], None]] = []  # what to do with the exit code of a failure
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,9 +79,16 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
         code, message, cause = 1, what, error
     if "--debug" in arguments:
         traceback.print_exception(cause)
+    return _fail(parser.prog, message, cause, code)
+
+
+def _fail(prog: str, message: str, cause: BaseException, code: int) -> int:
+    """Print what is wrong, and what was noted of it, as one line, and return the exit code."""
     line = as_flags("; ".join([message, *getattr(cause, "__notes__", [])]))
     printable = "".join(char if char.isprintable() else " " for char in line)
-    print(f"{parser.prog}: {' '.join(printable.split())}", file=sys.stderr)
+    print(f"{prog}: {' '.join(printable.split())}", file=sys.stderr)
+    for act in AT_FAILURE:
+        act(code)
     return code
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def fill_training(
         metavar="N",
         help="make a run for each of these seeds, and show their mean and spread",
     )
+    add_distribution(parser)
     if table:
         parser.add_argument(table.flag, dest="table", action="store_true", help=table.help)
         for network in table.weights:
@@ -79,6 +81,7 @@ def fill_training(
         config.check_files()
         seeds = check_seeds(args, config)
         files = check_weights(args, table) if table else {}
+        shared = distribute(args)
         if table and args.table:
             check_table(args, table)
             check_writable(args.out)
@@ -88,7 +91,7 @@ def fill_training(
         elif args.seeds:
             _train_seeds(config, seeds, args.out, args.overwrite)
         else:
-            _train(config, args.out, args.name, args.overwrite)
+            _train(config, args.out, args.name, args.overwrite, shared)
 
     parser.set_defaults(command=command, parser=parser)
 
@@ -114,13 +117,60 @@ def given_settings(args: argparse.Namespace, data: str) -> dict[str, Any]:
     return {"data": data} | {name: getattr(args, name) for name in given}
 
 
-def _train(config: Config, out: Path, name: str | None, overwrite: bool) -> None:
-    path = run_path(out, run_name(config) if name is None else name)
-    from tfmodels.runs.continuation import check_settings
+def add_distribution(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of trainings that several devices share."""
+    parser.add_argument(
+        "--distribute",
+        action="store_true",
+        help="share each batch among all devices, and the processes that SLURM or Kubernetes' "
+        "JobSet started; needs KERAS_BACKEND=jax",
+    )
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="share it among N processes, started by hand"
+    )
+    parser.add_argument(
+        "--process-id", type=int, metavar="N", help="number of this process, from 0"
+    )
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 listens, the same for all"
+    )
 
-    check_settings(path, dataclasses.asdict(config), overwrite)
+
+def distribute(args: argparse.Namespace) -> bool:
+    """Begin to share batches, if that is asked for; return whether it is.
+
+    Raises:
+        UsageError: the flags don't go together.
+    """
+    by_hand = args.processes, args.process_id, args.coordinator
+    if by_hand != (None, None, None):
+        if None in by_hand:
+            raise UsageError("--processes, --process-id and --coordinator go together: name all")
+        if args.processes < 1 or not 0 <= args.process_id < args.processes:
+            raise UsageError(
+                f"--process-id is {args.process_id}: it must be from 0 to below --processes, "
+                f"{args.processes}"
+            )
+        if not re.fullmatch(r"\S+:\d+", args.coordinator):
+            raise UsageError(f"--coordinator is {args.coordinator!r}: it must be HOST:PORT")
+    elif not args.distribute:
+        return False
+    if args.seeds or getattr(args, "table", False):
+        raise UsageError("`distribute` shares one run: leave `seeds` and tables out")
+    import_quietly("tfmodels.training.distribution").start(*by_hand)
+    return True
+
+
+def _train(config: Config, out: Path, name: str | None, overwrite: bool, shared: bool) -> None:
+    path = run_path(out, run_name(config) if name is None else name)
+    if not shared:  # of several processes one looks, in the run itself
+        from tfmodels.runs.continuation import check_settings
+
+        check_settings(path, dataclasses.asdict(config), overwrite)
     experiment = import_quietly("tfmodels.experiment")
     run = experiment.run(config, out=out, name=path.name, overwrite=overwrite)
+    if not experiment.is_first():
+        return
     print(import_quietly("tfmodels.report.tables").summary(run))
     print(f"report: {run / 'report.html'}")
 

@@ -29,6 +29,7 @@ from tfmodels.training.callbacks import (
     StepDecay,
     TensorBoardLogs,
 )
+from tfmodels.training.distribution import current_share
 from tfmodels.training.features import compute_features
 from tfmodels.training.interruption import stop_requests
 from tfmodels.training.optimizers import build_loss, build_optimizer
@@ -133,10 +134,10 @@ def fit_stage(
         Interrupted: the user or the system wants to stop.
     """
     network, train = stage.network, stage.data.train
-    steps = steps_per_epoch(train, config.batch_size)
-    _compile(network, config, steps)
+    steps, share = steps_per_epoch(train, config.batch_size), current_share()
+    _compile(network, config, steps, weighted=share is not None)
     state = _find_state(stage, directory)
-    evaluation = evaluation_batches(stage.data.val)
+    evaluation = evaluation_batches(stage.data.val, share=share)
     if state.step:  # Keras makes the variables of metrics, which the state has, at their first use
         network.test_on_batch(*next(evaluation.as_numpy_iterator()))
     # Features aren't images, so only the whole model learns from varied ones.
@@ -152,7 +153,7 @@ def fit_stage(
             try:
                 with fused_batch_norms(network):
                     network.fit(
-                        training_batches(train, config.batch_size, seed, end, done, augment),
+                        training_batches(train, config.batch_size, seed, end, done, augment, share),
                         validation_data=evaluation,
                         initial_epoch=state.epoch,
                         epochs=end,
@@ -176,11 +177,12 @@ def fit_stage(
         print(f"kept epoch {best['epoch']} of {state.epoch}, {accuracy}", file=sys.stderr)
 
 
-def _compile(network: keras.Model, config: Config, steps: int) -> None:
+def _compile(network: keras.Model, config: Config, steps: int, weighted: bool) -> None:
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     network.compile(
         optimizer=build_optimizer(config, steps),
-        loss=build_loss(config),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=build_loss(config, "mean_with_sample_weight" if weighted else "sum_over_batch_size"),
+        **{"weighted_metrics" if weighted else "metrics": [accuracy]},
     )
     network.optimizer.build(network.trainable_variables)
 

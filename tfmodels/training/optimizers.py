@@ -58,8 +58,13 @@ class SmoothedCrossentropy(keras.losses.Loss):
     smoothing / classes for each.
     """
 
-    def __init__(self, smoothing: float, name: str = "smoothed_crossentropy") -> None:
-        super().__init__(name=name)
+    def __init__(
+        self,
+        smoothing: float,
+        reduction: str = "sum_over_batch_size",
+        name: str = "smoothed_crossentropy",
+    ) -> None:
+        super().__init__(name=name, reduction=reduction)
         self.smoothing = smoothing
 
     def call(self, y_true, y_pred):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
@@ -72,11 +77,16 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def get_config(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
         """Return what it takes to build the loss again."""
-        return {"smoothing": self.smoothing, "name": self.name}
+        return {"smoothing": self.smoothing, "reduction": self.reduction, "name": self.name}
 
 
-def build_loss(config: Config) -> keras.losses.Loss:
-    """Return the cross-entropy of whole-number labels and probabilities, smoothed if asked for."""
+def build_loss(config: Config, reduction: str = "sum_over_batch_size") -> keras.losses.Loss:
+    """Return the cross-entropy of whole-number labels and probabilities, smoothed if asked for.
+
+    Args:
+        config: of the training.
+        reduction: how the losses of a batch become one; see `keras.losses.Loss`.
+    """
     if config.label_smoothing:
-        return SmoothedCrossentropy(config.label_smoothing)
-    return keras.losses.SparseCategoricalCrossentropy()
+        return SmoothedCrossentropy(config.label_smoothing, reduction)
+    return keras.losses.SparseCategoricalCrossentropy(reduction=reduction)
