@@ -48,6 +48,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             calls.append(files)
             return "the table"
 
+        def is_first(self) -> bool:
+            return True
+
         def summary(self, run: Path) -> str:
             return f"summary of {run}"
 

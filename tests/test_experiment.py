@@ -75,7 +75,7 @@ def test_an_entry_in_each_catalogue_is_all_that_a_network_and_data_set_need(
     assert all((path / file).is_file() for file in RESULTS + TRAINED)
     assert f"report: {path / 'report.html'}" in out
     assert "mean class accuracy: " in out
-    assert "data:    toy 1, 3 classes; images: 60 train, 30 val, 30 test\n" in err
+    assert "data:    toy, 3 classes; images: 60 train, 30 val, 30 test\n" in err
     assert "network: toy, " in err
     assert f"run:     {path}\n" in err
     lines = [line for line in (out + err).splitlines() if str(tmp_path) not in line]

@@ -66,7 +66,7 @@ def test_dimensions_are_written_as_flags(text: str, dimension: Dimension) -> Non
         ("--space lr", "it must be NAME=LOW:HIGH, NAME=log:LOW:HIGH or NAME=VALUE,VALUE"),
         ("--space lrr=1:2", "lrr is no setting; did you mean lr?"),
         ("--space seed=1:9", "seed can't be searched; there are augment, "),
-        ("--space lr=0:0.1:log", "must be a number"),
+        ("--space lr=0:0.1:log", "it must be NAME=LOW:HIGH or NAME=log:LOW:HIGH"),
         ("--space lr=log:0:0.1", "its first number must be above 0 and below its second"),
         ("--space lr=0.1:0.1", "its first number must be below its second"),
         ("--space augment=1,0", "'1' must be yes or no"),
@@ -96,7 +96,7 @@ def test_wrong_calls(
 def test_values_that_only_go_with_some_others_are_searched_and_misfits_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call = ["--space", "schedule=step,cosine", "warmup_epochs=0,1", "--trials", "6"]
+    call = ["--space", "schedule=step,cosine", "warmup_epochs=0,1", "--trials", "11"]
     options = ["--data", "toy", "--model", "toy", "--epochs", "2", "--sampler", "random"]
     assert cli.main(["search", *call, *options, "--out", str(tmp_path / "s")]) == 0
     study = searching.open_study(
