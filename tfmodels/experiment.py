@@ -90,7 +90,7 @@ def run(
     if is_first():
         check_settings(path, dataclasses.asdict(config) | own, overwrite)
     environment.hide_gpus_from_tensorflow()
-    with _keras_settings(config):
+    with _keras_settings(config), watched():
         data = data.limited(config.limit, config.seed_of_split()) if data else load_data(config)
         keras.utils.set_random_seed(config.seed)  # after the data: preparing them may use it up
         network = model or build_network(config, data)
@@ -102,16 +102,15 @@ def run(
         description["settings"] |= own
         description["model"]["initial_weights"] = initial_weights(config, model)
         if not is_first():
-            with helping() as directory, watched():
+            with helping() as directory:
                 train_model(network, data, config, directory, share_state(directory), callbacks)
             return path
         announce(description, network, data, path)
         with new_run(path, overwrite, replace=True) as directory:
             description = _go_on(path, directory, description, overwrite)
             start = start_number(description["model"]["initial_weights"])
-            with watched():
-                share_state(directory, start)
-                last = train_model(network, data, config, directory, start, callbacks)
+            share_state(directory, start)
+            last = train_model(network, data, config, directory, start, callbacks)
             with alone(network) as judged:
                 if last.network is network:
                     last = dataclasses.replace(last, network=judged)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tfmodels.commands.training import add_settings, check_seeds, given_settings
-from tfmodels.errors import UsageError
+from tfmodels.config import Config
+from tfmodels.errors import RunError, UsageError
 from tfmodels.recipes import configure
 from tfmodels.runs.directory import check_writable
 from tfmodels.runs.environment import import_quietly
@@ -58,15 +59,25 @@ def fill_searching(parser: argparse.ArgumentParser) -> None:
         """Check what is searched, run the trials, and show what came of them."""
         settings = given_settings(args, "cifar10")
         space = check_space(args, settings)
-        seeds = check_seeds(args, configure(**settings)) if args.seeds else []
+        seeds = check_seeds(args, Config()) if args.seeds else []
         check_writable(args.out)
         module = import_quietly("tfmodels.search.search")
+        write_page = import_quietly("tfmodels.search.page").write_page
         search = module.Search(space, settings, args.sampler)
-        found = module.run_trials(search, args.out, args.trials)
-        print(import_quietly("tfmodels.search.page").write_page(search, found, args.out))
+        found = module.run_trials(
+            search, args.out, args.trials, lambda study: write_page(search, study, args.out)
+        )
+        print(write_page(search, found, args.out))
+        best = module.completed(found)
+        if not best:
+            raise RunError(f"no trial of {args.out} was trained to the end: see search.html there")
+        if seeds and module.others_train(found):
+            raise RunError(
+                "other processes still train: give this command again when they are done"
+            )
         if seeds:
-            best = configure(**search.settings_of(module.completed(found)[0].params))
-            runs = import_quietly("tfmodels.series").run_seeds(best, seeds, args.out)
+            config = configure(**search.settings_of(best[0].params))
+            runs = import_quietly("tfmodels.series").run_seeds(config, seeds, args.out)
             print(import_quietly("tfmodels.report.seeds").seeds_table(runs))
 
     parser.set_defaults(command=command, parser=parser)
@@ -83,9 +94,9 @@ def check_space(args: argparse.Namespace, settings: dict[str, Any]) -> list[Dime
         raise UsageError("nothing is searched: name settings with `space`, or a `study`")
     if args.trials < 1:
         raise UsageError(f"`trials` is {args.trials}: it must be a whole number from 1 up")
-    for name in {*(dimension.name for dimension in space), *(["model"] if args.study else [])}:
-        if name in settings:
-            raise UsageError(f"`{name}` is searched: leave it out")
-    configure(**settings).check_files()
-    check_values(parse_space(args.space), settings)
+    searched = [dimension.name for dimension in space] + ["model"] * bool(args.study)
+    for name in searched:
+        if name in settings or searched.count(name) > 1:
+            raise UsageError(f"`{name}` is searched already: leave it out")
+    check_values(space, settings)
     return space

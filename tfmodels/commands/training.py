@@ -81,7 +81,9 @@ def fill_training(
         config.check_files()
         seeds = check_seeds(args, config)
         files = check_weights(args, table) if table else {}
-        shared = distribute(args)
+        if args.process_id in (None, 0) and not (args.seeds or (table and args.table)):
+            _check(config, args.out, args.name, args.overwrite)
+        distribute(args)
         if table and args.table:
             check_table(args, table)
             check_writable(args.out)
@@ -91,7 +93,7 @@ def fill_training(
         elif args.seeds:
             _train_seeds(config, seeds, args.out, args.overwrite)
         else:
-            _train(config, args.out, args.name, args.overwrite, shared)
+            _train(config, args.out, args.name, args.overwrite)
 
     parser.set_defaults(command=command, parser=parser)
 
@@ -136,8 +138,8 @@ def add_distribution(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def distribute(args: argparse.Namespace) -> bool:
-    """Begin to share batches, if that is asked for; return whether it is.
+def distribute(args: argparse.Namespace) -> None:
+    """Begin to share batches, if that is asked for.
 
     Raises:
         UsageError: the flags don't go together.
@@ -154,19 +156,22 @@ def distribute(args: argparse.Namespace) -> bool:
         if not re.fullmatch(r"\S+:\d+", args.coordinator):
             raise UsageError(f"--coordinator is {args.coordinator!r}: it must be HOST:PORT")
     elif not args.distribute:
-        return False
+        return
     if args.seeds or getattr(args, "table", False):
         raise UsageError("`distribute` shares one run: leave `seeds` and tables out")
     import_quietly("tfmodels.training.distribution").start(*by_hand)
-    return True
 
 
-def _train(config: Config, out: Path, name: str | None, overwrite: bool, shared: bool) -> None:
+def _check(config: Config, out: Path, name: str | None, overwrite: bool) -> None:
+    """Take a first look at the place of a run, before anything is loaded."""
+    from tfmodels.runs.continuation import check_settings
+
     path = run_path(out, run_name(config) if name is None else name)
-    if not shared:  # of several processes one looks, in the run itself
-        from tfmodels.runs.continuation import check_settings
+    check_settings(path, dataclasses.asdict(config), overwrite)
 
-        check_settings(path, dataclasses.asdict(config), overwrite)
+
+def _train(config: Config, out: Path, name: str | None, overwrite: bool) -> None:
+    path = run_path(out, run_name(config) if name is None else name)
     experiment = import_quietly("tfmodels.experiment")
     run = experiment.run(config, out=out, name=path.name, overwrite=overwrite)
     if not experiment.is_first():

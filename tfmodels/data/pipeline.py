@@ -6,6 +6,7 @@ an epoch can begin at any step, and a batch can be made anywhere.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -33,10 +34,10 @@ class Share:
     def rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of a batch that the process reads, and their weights, float32.
 
-        A batch that the devices don't divide, such as the last of an epoch, goes to each of them as
-        a whole: mean loss, gradient and moments are those of the batch, and weights count it once.
+        A batch that the devices don't divide, such as the last of an epoch, is repeated until they
+        do: mean loss, gradient and moments are those of the batch, and weights count it once.
         """
-        copies = self.devices if len(rows) % self.devices else 1
+        copies = self.devices // math.gcd(len(rows), self.devices)
         own = np.split(np.tile(rows, copies), self.processes)[self.process]
         return own, np.full(len(own), 1 / copies, np.float32)
 

@@ -2,8 +2,8 @@
 
 A search is a folder: `search.json` says what is searched, `search.journal` holds Optuna's record of
 the trials, and each trial leaves a run directory. Any number of processes, on machines that share
-the folder, may work on one search, and each may be killed: what its machine had begun goes on when
-the same command is given again.
+the folder, may work on one search, and each may be killed: the trial that it had begun goes on when
+the same command is given again, or when another process has no new trials to begin.
 """
 
 import contextlib
@@ -23,15 +23,15 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from tfmodels.config import flag
+from tfmodels.config import SOURCES, flag
 from tfmodels.errors import DivergenceError, RunError, UsageError
 from tfmodels.experiment import run
 from tfmodels.recipes import configure
 from tfmodels.runs.contents import open_run
 from tfmodels.runs.directory import STATE, incomplete, is_complete
 from tfmodels.runs.lock import locked
-from tfmodels.safe_files import read_json, write_json
-from tfmodels.search.space import Dimension, to_settings
+from tfmodels.safe_files import PART, read_json, write_json
+from tfmodels.search.space import DECIDING_EPOCHS, Dimension, to_settings
 from tfmodels.training.callbacks import clock
 
 JOURNAL, SEARCH = "search.journal", "search.json"
@@ -41,6 +41,7 @@ SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
 }
 REDUCTION = 3  # of Hyperband: of three trials, one goes on
 HOST, FAULT = "host", "fault"  # what is noted of a trial
+EXHAUSTED = "ResourceExhaustedError", "RESOURCE_EXHAUSTED"  # memory, on TensorFlow and on JAX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +58,34 @@ class Search:
     settings: Mapping[str, Any]
     sampler: str = "tpe"
 
+    @property
+    def epochs(self) -> int:
+        """Of each trial."""
+        named = {name: value for name, value in self.settings.items() if name in DECIDING_EPOCHS}
+        return configure(**named).epochs
+
     def settings_of(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return all settings of a trial with these values of its dimensions."""
         return {**self.settings, **to_settings(values)}
 
 
-def run_trials(search: Search, folder: Path, trials: int) -> optuna.Study:
+def run_trials(
+    search: Search,
+    folder: Path,
+    trials: int,
+    after_each: Callable[[optuna.Study], object] = lambda study: None,
+) -> optuna.Study:
     """Go on with a search until it has a number of trials, and return Optuna's study.
 
     A trial that Hyperband (Li et al. 2018, arXiv:1603.06560) ends early, by the validation accuracy
-    of its epochs, keeps `config.json` and `history.csv`; so does one whose loss explodes.
+    of its epochs, keeps `config.json` and `history.csv`. One whose loss explodes counts as ended
+    early; one that can't be trained with its settings, or in this memory, as failed.
+
+    Args:
+        search: what is searched.
+        folder: of the search.
+        trials: how many there are to be, of all processes and with those that are there.
+        after_each: called with the study after each trial.
 
     Raises:
         UsageError: the folder holds another search, or the settings are wrong.
@@ -83,6 +102,7 @@ def run_trials(search: Search, folder: Path, trials: int) -> optuna.Study:
         left = max(trials - len(_finished(study)), 0)
         seconds = (time.monotonic() - started) / done * left
         print(f"{_describe(study, trial.number)}  {clock(seconds)} left", file=sys.stderr)
+        after_each(study)
     return study
 
 
@@ -95,7 +115,7 @@ def open_study(search: Search, folder: Path) -> optuna.Study:
     """
     asked = {
         "space": [dataclasses.asdict(dimension) for dimension in search.space],
-        "settings": dict(search.settings),
+        "settings": {k: v for k, v in search.settings.items() if k not in SOURCES},
         "sampler": search.sampler,
     }
     asked = json.loads(json.dumps(asked))  # lists for tuples, as in the file
@@ -107,17 +127,17 @@ def open_study(search: Search, folder: Path) -> optuna.Study:
                 f"{folder} is a search of other {' and '.join(changed)}: choose another `out`"
             )
     else:
-        if folder.exists() and any(folder.iterdir()):
+        others = folder.iterdir() if folder.exists() else ()
+        if any(not path.name.startswith(PART) for path in others):
             raise UsageError(f"{folder} holds something else than a search: choose another `out`")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / SEARCH, asked)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    epochs = configure(**search.settings).epochs
     backend = JournalFileBackend(str(folder / JOURNAL))
     try:
         return optuna.create_study(
             storage=optuna.storages.JournalStorage(backend),
-            pruner=optuna.pruners.HyperbandPruner(1, epochs, REDUCTION),
+            pruner=optuna.pruners.HyperbandPruner(1, search.epochs, REDUCTION),
             study_name="search",
             direction="maximize",
             load_if_exists=True,
@@ -127,18 +147,28 @@ def open_study(search: Search, folder: Path) -> optuna.Study:
 
 
 def _next_trials(study: optuna.Study, folder: Path, trials: int) -> Iterator[optuna.Trial]:
-    """Yield trials that are locked meanwhile: those that this machine left, then new ones."""
+    """Yield trials that are locked meanwhile: what this machine left, new ones, what others left.
+
+    The lock of a trial tells whether it is being trained; of another machine's that takes a while.
+    """
     host = socket.gethostname()
+    yield from _left_trials(study, folder, lambda trial: trial.user_attrs.get(HOST) == host)
+    while len(study.get_trials(deepcopy=False)) < trials:
+        trial = study.ask()
+        with contextlib.suppress(UsageError), locked(_claim(folder, trial.number)):
+            trial.set_user_attr(HOST, host)
+            yield trial
+    yield from _left_trials(study, folder, lambda trial: True)
+
+
+def _left_trials(
+    study: optuna.Study, folder: Path, chosen: Callable[[FrozenTrial], bool]
+) -> Iterator[optuna.Trial]:
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if left.user_attrs.get(HOST) == host:
+        if chosen(left):
             with contextlib.suppress(UsageError), locked(_claim(folder, left.number)):
                 if study.trials[left.number].state == TrialState.RUNNING:
                     yield optuna.Trial(study, left._trial_id)
-    while len(study.get_trials(deepcopy=False)) < trials:
-        trial = study.ask()
-        with locked(_claim(folder, trial.number)):
-            trial.set_user_attr(HOST, host)  # from now on it is known whose it is
-            yield trial
 
 
 def trial_path(folder: Path, number: int) -> Path:
@@ -153,7 +183,7 @@ def _claim(folder: Path, number: int) -> Path:
 
 def _seed(search: Search, number: int) -> int:
     """Return a seed for the choice of one trial: a search that goes on doesn't repeat choices."""
-    return int(search.settings.get("seed", 0)) * 100_003 + number
+    return (int(search.settings.get("seed", 0)) * 100_003 + number) % 2**32
 
 
 def _run_trial(study: optuna.Study, trial: optuna.Trial, search: Search, folder: Path) -> None:
@@ -162,18 +192,21 @@ def _run_trial(study: optuna.Study, trial: optuna.Trial, search: Search, folder:
     path = trial_path(folder, trial.number)
     try:
         config = configure(**search.settings_of(values))
-        config.check_files()
-    except UsageError as error:  # settings that don't go together
-        trial.set_user_attr(FAULT, str(error))
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    try:
         if not is_complete(path):
-            run(config, out=folder, name=path.name, callbacks=[_Reports(trial, config.epochs)])
+            # The epochs of two stages don't compare, so their trials aren't ended early.
+            one_stage = config.trainable != "head-then-all"
+            callbacks = [_Reports(trial, config.epochs)] if one_stage else []
+            run(config, out=folder, name=path.name, callbacks=callbacks)
     except (optuna.TrialPruned, DivergenceError) as error:
         trial.set_user_attr(FAULT, str(error))
         _shrink(incomplete(path))
         study.tell(trial, state=TrialState.PRUNED)
+    except Exception as error:
+        exhausted = any(word in f"{type(error).__name__} {error}" for word in EXHAUSTED)
+        if not (exhausted or isinstance(error, RunError)):  # a defect of ours
+            raise
+        trial.set_user_attr(FAULT, "the memory is too small" if exhausted else str(error))
+        study.tell(trial, state=TrialState.FAIL)
     else:
         study.tell(trial, open_run(path).metrics()["val"]["mean_class_accuracy"])
 
@@ -205,6 +238,11 @@ def _finished(study: optuna.Study) -> list[FrozenTrial]:
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=states)
     return trials
+
+
+def others_train(study: optuna.Study) -> bool:
+    """Return whether other processes are at trials of a search."""
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:

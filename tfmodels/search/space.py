@@ -21,6 +21,9 @@ FIXED = (
 )
 
 
+DECIDING_EPOCHS = ("recipe", "data", "epochs")  # settings that say how many there are
+
+
 @dataclasses.dataclass(frozen=True)
 class Dimension:
     """A setting that is searched, or a property of the network.
@@ -117,7 +120,7 @@ def check_values(space: Sequence[Dimension], settings: Mapping[str, Any]) -> Non
             for combined in itertools.product(*ends[:number], (value,), *ends[number + 1 :]):
                 try:
                     chosen = dict(zip(names, combined, strict=True))
-                    configure(**(dict(settings) | chosen)).check_files()
+                    configure(**(dict(settings) | to_settings(chosen))).check_files()
                     break
                 except UsageError as error:
                     fault = fault or error

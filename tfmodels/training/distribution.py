@@ -7,27 +7,37 @@ in a temporary folder.
 """
 
 import contextlib
+import dataclasses
 import os
+import signal
+import socket
 import sys
 import tempfile
+import threading
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from tfmodels.config import Config
+from tfmodels.config import SOURCES, Config
 from tfmodels.data.pipeline import Share
 from tfmodels.errors import RunError, UsageError
 from tfmodels.models.parts import without_optimizer
 from tfmodels.runs.directory import STATE
 from tfmodels.safe_files import printable
 from tfmodels.terminal import AT_FAILURE
+from tfmodels.training.interruption import SIGNALS
 
 SILENCE = 30  # seconds without a sign of life, after which a process counts as dead
 LONGEST_JUDGING = 3600  # seconds for which other processes wait until process 0 has finished
+LONGEST_START = 120  # seconds for which they wait until it listens
 # Variables by which a cluster's manager tells processes about each other; JAX reads them.
-MANAGERS = ("SLURM_JOB_ID", "JOBSET_NAME", "OMPI_MCA_orte_hnp_uri")
+MANAGERS = ("SLURM_STEP_NODELIST", "JOBSET_NAME", "OMPI_MCA_orte_hnp_uri")
+# What errors of JAX say where another process is gone, in collectives of CPUs and of GPUs.
+GONE = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat", "DEADLINE_EXCEEDED")
 
 
 def start(
@@ -54,6 +64,9 @@ def start(
     import jax
 
     if processes or any(name in os.environ for name in MANAGERS):
+        jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
+        if process and coordinator:
+            _wait_for(coordinator)
         try:
             jax.distributed.initialize(
                 coordinator,
@@ -67,6 +80,20 @@ def start(
         AT_FAILURE.append(_leave)
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
     keras.distribution.set_distribution(distribution)
+
+
+def _wait_for(coordinator: str) -> None:
+    """Wait until process 0 listens: JAX aborts without an error where it doesn't.
+
+    Raises:
+        RunError: it doesn't in time.
+    """
+    host, port = coordinator.rsplit(":", 1)
+    for _ in range(LONGEST_START):
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            return
+        time.sleep(1)
+    raise RunError(f"process 0 doesn't listen at {coordinator}: start it, or correct `coordinator`")
 
 
 def _leave(code: int) -> None:
@@ -96,7 +123,7 @@ def check_share(config: Config) -> None:
     """Check that a training can be shared, if it is to be.
 
     Raises:
-        UsageError: it can't.
+        UsageError: it can't, or the processes have different settings.
     """
     share = current_share()
     if share is None:
@@ -110,11 +137,21 @@ def check_share(config: Config) -> None:
         raise UsageError(f"`trainable={config.trainable}` can't be shared: leave `distribute` out")
     if config.class_weights:
         raise UsageError("`class_weights=True` can't be shared: leave one of them out")
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in SOURCES}
+    own = zlib.crc32(repr(settings).encode())
+    if share.processes > 1 and own != _from_first(np.array([own], np.uint32))[0]:
+        raise UsageError("process 0 has other settings: give all processes the same command")
 
 
 @contextlib.contextmanager
 def helping() -> Iterator[Path]:
-    """Yield a folder for what a process writes that isn't the first; it shows no progress."""
+    """Yield a folder for what a process writes that isn't the first.
+
+    It shows no progress, and a signal to stop is for process 0, which saves the state first.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
     with (
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w") as nowhere,
@@ -136,18 +173,21 @@ def share_state(directory: Path, start: int = 0) -> int:
     share = current_share()
     if share is None or share.processes == 1:
         return start
-    from jax.experimental import multihost_utils
-
     path = directory / STATE
     content = path.read_bytes() if share.process == 0 and path.exists() else b""
-    numbers = np.array([len(content), start], np.uint32)
-    size, start = map(int, np.asarray(multihost_utils.broadcast_one_to_all(numbers)))
+    size, start = map(int, _from_first(np.array([len(content), start], np.uint32)))
     if size:
-        padded = np.frombuffer(content.ljust(size, b"\0"), np.uint8)
-        received = np.asarray(multihost_utils.broadcast_one_to_all(padded))
+        received = _from_first(np.frombuffer(content.ljust(size, b"\0"), np.uint8))
         if share.process:
             path.write_bytes(received.tobytes())
     return start
+
+
+def _from_first(array: np.ndarray) -> np.ndarray:
+    """Return the array of process 0; those of the others have the same shape."""
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(array))
 
 
 @contextlib.contextmanager
@@ -161,8 +201,7 @@ def watched() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        lost = type(error).__name__ == "JaxRuntimeError" or "Gloo" in str(error)
-        if share and share.processes > 1 and lost:
+        if share and share.processes > 1 and any(word in str(error) for word in GONE):
             raise RunError(
                 "another process ended or can't be reached any more: start all again, and the "
                 f"training goes on ({printable(str(error))})"

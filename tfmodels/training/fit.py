@@ -164,7 +164,7 @@ def fit_stage(
                         verbose=0,
                     )
             except DivergenceError:
-                if state.history:
+                if state.history and (share is None or share.processes == 1):
                     checkpoint.finish(best_only=False)
                 raise
             finally:
