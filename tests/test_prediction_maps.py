@@ -189,7 +189,7 @@ def test_a_scene_without_projection_has_no_areas(toy_runs: list[Path], tmp_path:
     ("line", "message"),
     [
         ("{run} {dir}", "there is no such file"),
-        ("{run} {dir}/none.tif", "none.tif: there is no such file"),
+        ("{run} {dir}/none.tif", "none.tif matches no file or folder"),
         ("{run} {dir}/text.tif", "is not a GeoTIFF file"),
         ("{run} {dir}/8.tif {dir}/8.tif", "only one scene"),
         ("{run}", "there are no scenes to map"),

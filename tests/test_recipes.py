@@ -50,8 +50,11 @@ def test_a_recipe_says_what_it_reaches_for_which_flop(name: str) -> None:
 def test_the_tuned_recipe_goes_by_network_and_weights() -> None:
     mobilenet, alexnet = (configure("tuned", model=name) for name in ("mobilenetv2", "alexnet"))
     pretrained = configure("tuned", model="alexnet", weights="imagenet")
-    assert mobilenet.lr == alexnet.lr > pretrained.lr
+    assert alexnet.lr > pretrained.lr
     assert mobilenet.batch_size < alexnet.batch_size == pretrained.batch_size
+    assert (mobilenet.optimizer, mobilenet.image_size) == ("muon", 64)
+    of_imagenet = configure("tuned", model="mobilenetv2", weights="imagenet")
+    assert (of_imagenet.optimizer, of_imagenet.image_size) == ("adam", 96)
     from_above = configure("tuned", data="eurosat", model="mobilenetv2")
     assert configure("tuned", data="eurosat") == from_above
     assert configure("tuned", model="alexnet", lr=0.5).lr == 0.5

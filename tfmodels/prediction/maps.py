@@ -1,6 +1,5 @@
 """Land-cover maps: the class of each part of a scene, by a network that classifies its windows."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tfmodels.errors import RunError, UsageError
 from tfmodels.prediction.networks import Predict, Shape, predictor_of_all
 from tfmodels.prediction.scenes import Scene, open_scene
 from tfmodels.prediction.windows import Axis, cover
-from tfmodels.report.map_page import write_map_page
+from tfmodels.report.map_page import Cover, write_map_page
 from tfmodels.runs.contents import Run
 from tfmodels.safe_files import new_file, printable
 
@@ -39,27 +38,6 @@ COLOURS = {  # of EuroSAT's classes
     "River": "#3f8fd2",
     "SeaLake": "#12467f",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Cover:
-    """What a class covers.
-
-    Attributes:
-        name: of the class.
-        colour: as "#rrggbb".
-        pixels: how many.
-        share: of all pixels that are classified.
-        area: in km²; None if the scene has no projection in units of length.
-        confidence: mean probability; None if it covers nothing.
-    """
-
-    name: str
-    colour: str
-    pixels: int
-    share: float
-    area: float | None
-    confidence: float | None
 
 
 def map_scene(

@@ -1,5 +1,6 @@
 """The page of a land-cover map, and its overview as an image."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +16,33 @@ from tfmodels.runs.contents import Run
 from tfmodels.safe_files import new_file, write_text
 
 if TYPE_CHECKING:
-    from tfmodels.prediction.maps import Cover
     from tfmodels.prediction.scenes import Scene
 
 LONGEST = 1000  # pixels of an overview's longer side
 
 
-def write_map_page(
-    out: Path, scene: "Scene", covers: "Sequence[Cover]", runs: Sequence[Run]
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class Cover:
+    """What a class covers.
+
+    Attributes:
+        name: of the class.
+        colour: as "#rrggbb".
+        pixels: how many.
+        share: of all pixels that are classified.
+        area: in km²; None if the scene has no projection in units of length.
+        confidence: mean probability; None if it covers nothing.
+    """
+
+    name: str
+    colour: str
+    pixels: int
+    share: float
+    area: float | None
+    confidence: float | None
+
+
+def write_map_page(out: Path, scene: "Scene", covers: Sequence[Cover], runs: Sequence[Run]) -> None:
     """Write the overview of a map to `out` with .png, and its page to `out` with .html.
 
     Args:
