@@ -109,12 +109,7 @@ def run(
         with new_run(path, overwrite, replace=True) as directory:
             description = _go_on(path, directory, description, overwrite)
             start = start_number(description["model"]["initial_weights"])
-            share_state(directory, start)
-            last = train_model(network, data, config, directory, start, callbacks)
-            with alone(network) as judged:
-                if last.network is network:
-                    last = dataclasses.replace(last, network=judged)
-                _judge(last, config.views, judged, data, directory)
+            _train_and_judge(network, data, config, directory, start, callbacks)
             description["training_flop"] = count_flop(network, data, config.trainable, directory)
             write_json(directory / "config.json", description | {"ended": now()})
             write_results(directory)
@@ -149,6 +144,23 @@ def _go_on(
     if state is not None:
         print(f"{'from:':<9}epoch {state.epoch + 1}, step {state.step + 1}", file=sys.stderr)
     return description
+
+
+def _train_and_judge(
+    network: keras.Model,
+    data: ImageData,
+    config: Config,
+    directory: Path,
+    start: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Train a network, with what other processes share of it, and judge it in this one."""
+    share_state(directory, start)
+    last = train_model(network, data, config, directory, start, callbacks)
+    with alone(network) as judged:
+        if last.network is network:
+            last = dataclasses.replace(last, network=judged)
+        _judge(last, config.views, judged, data, directory)
 
 
 def model_is_own(description: dict[str, Any]) -> bool:

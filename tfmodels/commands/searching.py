@@ -71,7 +71,7 @@ def fill_searching(parser: argparse.ArgumentParser) -> None:
         best = module.completed(found)
         if not best:
             raise RunError(f"no trial of {args.out} was trained to the end: see search.html there")
-        if seeds and module.others_train(found):
+        if seeds and module.running(found):
             raise RunError(
                 "other processes still train: give this command again when they are done"
             )

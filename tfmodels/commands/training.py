@@ -81,9 +81,7 @@ def fill_training(
         config.check_files()
         seeds = check_seeds(args, config)
         files = check_weights(args, table) if table else {}
-        if args.process_id in (None, 0) and not (args.seeds or (table and args.table)):
-            _check(config, args.out, args.name, args.overwrite)
-        distribute(args)
+        check_distribution(args)
         if table and args.table:
             check_table(args, table)
             check_writable(args.out)
@@ -93,7 +91,7 @@ def fill_training(
         elif args.seeds:
             _train_seeds(config, seeds, args.out, args.overwrite)
         else:
-            _train(config, args.out, args.name, args.overwrite)
+            _train(config, args)
 
     parser.set_defaults(command=command, parser=parser)
 
@@ -138,8 +136,8 @@ def add_distribution(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def distribute(args: argparse.Namespace) -> None:
-    """Begin to share batches, if that is asked for.
+def check_distribution(args: argparse.Namespace) -> None:
+    """Check the flags of trainings that several devices share.
 
     Raises:
         UsageError: the flags don't go together.
@@ -159,21 +157,19 @@ def distribute(args: argparse.Namespace) -> None:
         return
     if args.seeds or getattr(args, "table", False):
         raise UsageError("`distribute` shares one run: leave `seeds` and tables out")
-    import_quietly("tfmodels.training.distribution").start(*by_hand)
 
 
-def _check(config: Config, out: Path, name: str | None, overwrite: bool) -> None:
-    """Take a first look at the place of a run, before anything is loaded."""
-    from tfmodels.runs.continuation import check_settings
+def _train(config: Config, args: argparse.Namespace) -> None:
+    path = run_path(args.out, run_name(config) if args.name is None else args.name)
+    if args.process_id in (None, 0):  # of several processes one looks, before anything is loaded
+        from tfmodels.runs.continuation import check_settings
 
-    path = run_path(out, run_name(config) if name is None else name)
-    check_settings(path, dataclasses.asdict(config), overwrite)
-
-
-def _train(config: Config, out: Path, name: str | None, overwrite: bool) -> None:
-    path = run_path(out, run_name(config) if name is None else name)
+        check_settings(path, dataclasses.asdict(config), args.overwrite)
+    if args.distribute or args.processes:
+        distribution = import_quietly("tfmodels.training.distribution")
+        distribution.start(args.processes, args.process_id, args.coordinator)
     experiment = import_quietly("tfmodels.experiment")
-    run = experiment.run(config, out=out, name=path.name, overwrite=overwrite)
+    run = experiment.run(config, out=args.out, name=path.name, overwrite=args.overwrite)
     if not experiment.is_first():
         return
     print(import_quietly("tfmodels.report.tables").summary(run))

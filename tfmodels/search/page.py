@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.visualization import matplotlib as figures
@@ -81,7 +82,10 @@ def _figures(study: optuna.Study, names: list[str]) -> dict[str, str]:
     if enough and len(names) > 1:
         drawn["Importance of each setting"] = figures.plot_param_importances
         drawn["Settings and accuracy"] = figures.plot_parallel_coordinate
-    return {title: plots.svg(_draw, plot, study) for title, plot in drawn.items()}
+    try:
+        return {title: plots.svg(_draw, plot, study) for title, plot in drawn.items()}
+    finally:
+        pyplot.close("all")  # Optuna draws by it, and it keeps all figures
 
 
 def _draw(plot: Callable[..., Axes], study: optuna.Study) -> Figure:

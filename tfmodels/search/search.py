@@ -99,7 +99,7 @@ def run_trials(
         print(f"\ntrial {trial.number + 1} of {trials}", file=sys.stderr)
         _run_trial(study, trial, search, folder)
         keras.backend.clear_session()
-        left = max(trials - len(_finished(study)), 0)
+        left = max(trials - len(study.trials) + len(running(study)), 0)
         seconds = (time.monotonic() - started) / done * left
         print(f"{_describe(study, trial.number)}  {clock(seconds)} left", file=sys.stderr)
         after_each(study)
@@ -164,7 +164,7 @@ def _next_trials(study: optuna.Study, folder: Path, trials: int) -> Iterator[opt
 def _left_trials(
     study: optuna.Study, folder: Path, chosen: Callable[[FrozenTrial], bool]
 ) -> Iterator[optuna.Trial]:
-    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    for left in running(study):
         if chosen(left):
             with contextlib.suppress(UsageError), locked(_claim(folder, left.number)):
                 if study.trials[left.number].state == TrialState.RUNNING:
@@ -234,15 +234,10 @@ def _shrink(work: Path) -> None:
         (work / name).unlink(missing_ok=True)
 
 
-def _finished(study: optuna.Study) -> list[FrozenTrial]:
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=states)
+def running(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that processes are at, or were when they ended."""
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return trials
-
-
-def others_train(study: optuna.Study) -> bool:
-    """Return whether other processes are at trials of a search."""
-    return bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
