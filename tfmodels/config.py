@@ -210,10 +210,11 @@ class Config:
         fits = self.weights in ("none", "imagenet") or self.weights.endswith(endings)
         listed = ", ".join(endings)
         self._require("weights", fits, f"none, imagenet, or a file that ends in one of {listed}")
-        if self.optimizer == "muon" and not spec.batch_norm:
+        if self.optimizer == "muon" and not spec.batch_norm and self.weights != "none":
             raise UsageError(
-                f"`optimizer=muon` needs a batch norm after each convolution, and {self.model} has "
-                "convolutions without: choose another `optimizer` or `model`"
+                f"`weights` is {self.weights!r} with `optimizer=muon`, which changes the norm of "
+                f"kernels, and {self.model} has convolutions without a batch norm to undo that: "
+                "choose another `optimizer` or `model`"
             )
         if self.optimizer == "muon" and self.weight_decay:
             raise UsageError(

@@ -101,10 +101,11 @@ def tuned(asked: Settings) -> dict[str, Any]:
     from_scratch = asked.get("weights", "none") == "none"
     by_network: dict[str, Any] = {}
     if network in ("alexnet", "alexnet-bvlc"):
-        rate = 1e-3 if from_scratch else 3e-4
-        by_network = {"lr": rate, "batch_size": 128, "precision": "mixed_bfloat16"}
+        by_network = {"lr": 3e-4, "batch_size": 128, "precision": "mixed_bfloat16"}
     elif network == "mobilenetv2" and from_scratch:
-        by_network = {"lr": 0.02, "optimizer": "muon", "batch_size": 32, "image_size": 64}
+        by_network = {"batch_size": 32, "image_size": 64}
+    if by_network and from_scratch:
+        by_network |= {"lr": 0.02, "optimizer": "muon"}
     return by_network | {
         "augment": True,
         "label_smoothing": 0.1,

@@ -27,7 +27,7 @@ class NetworkSpec:
         image_size: default side in pixels that images are scaled to.
         smallest: the smallest image size at which no feature map shrinks to nothing.
         family: the kind of network, for fusions of networks of different kinds.
-        batch_norm: whether one follows each convolution, as Muon needs.
+        batch_norm: whether one follows each convolution, so that Muon keeps what weights do.
         prepare: `module:function` that takes the model and training images, and sets weights that
             start from the data; empty where all start at random.
         imagenet: `module:function` that takes the model and returns its ImageNet weights by

@@ -18,8 +18,9 @@ class Muon(Adam):
 
     The momentum of a kernel, as a matrix of a row for each output channel, is replaced by the
     nearest orthogonal matrix, roughly, so that each step moves all directions alike. Before each
-    step the kernel is scaled to the norm sqrt(output channels): Muon is for networks in which a
-    batch norm follows each convolution, and undoes that. After Jordan 2024
+    step the kernel is scaled to the norm sqrt(output channels). A batch norm after the convolution
+    undoes that; without one, trained weights would be spoilt, and training from scratch starts
+    from kernels of that norm, which AlexNet learns from (docs/RESULTS.md). After Jordan 2024
     (kellerjordan.github.io/posts/muon) and airbench94_muon
     (github.com/KellerJordan/cifar10-airbench). `keras.optimizers.Muon` leaves convolutions to
     AdamW.
