@@ -51,7 +51,7 @@ def test_the_tuned_recipe_goes_by_network_and_weights() -> None:
     mobilenet, alexnet = (configure("tuned", model=name) for name in ("mobilenetv2", "alexnet"))
     pretrained = configure("tuned", model="alexnet", weights="imagenet")
     assert (alexnet.optimizer, pretrained.optimizer) == ("muon", "adam")
-    assert mobilenet.batch_size < alexnet.batch_size == pretrained.batch_size
+    assert mobilenet.batch_size < alexnet.batch_size < pretrained.batch_size
     assert (mobilenet.optimizer, mobilenet.image_size) == ("muon", 64)
     of_imagenet = configure("tuned", model="mobilenetv2", weights="imagenet")
     assert (of_imagenet.optimizer, of_imagenet.image_size) == ("adam", 96)

@@ -101,7 +101,8 @@ def tuned(asked: Settings) -> dict[str, Any]:
     from_scratch = asked.get("weights", "none") == "none"
     by_network: dict[str, Any] = {}
     if network in ("alexnet", "alexnet-bvlc"):
-        by_network = {"lr": 3e-4, "batch_size": 128, "precision": "mixed_bfloat16"}
+        images = 64 if from_scratch else 128
+        by_network = {"lr": 3e-4, "batch_size": images, "precision": "mixed_bfloat16"}
     elif network == "mobilenetv2" and from_scratch:
         by_network = {"batch_size": 32, "image_size": 64}
     if by_network and from_scratch:
