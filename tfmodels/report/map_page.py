@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import matplotlib.colors
 import numpy as np
 import rasterio
-from PIL import Image
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from rasterio.windows import Window
 
+from tfmodels.report import plots
 from tfmodels.report.templates import TEMPLATES
 from tfmodels.runs.contents import Run
-from tfmodels.safe_files import new_file, write_text
+from tfmodels.safe_files import write_text
 
 if TYPE_CHECKING:
     from tfmodels.prediction.scenes import Scene
@@ -62,8 +64,7 @@ def write_map_page(out: Path, scene: "Scene", covers: Sequence[Cover], runs: Seq
     with rasterio.open(out) as file:
         classes, confidences = file.read(out_shape=(2, *shape))
     overview = colours[classes]
-    with new_file(out.with_suffix(".png")) as part:
-        Image.fromarray(overview).save(part, format="PNG")
+    plots.save(_with_legend(overview, covers), out.with_suffix(".png"))
     pixels, _ = scene.read(Window(0, 0, width, height), shape)
     sure = np.where(classes == 255, 0, np.rint(confidences * 2.55)).astype(np.uint8)
     page = TEMPLATES.get_template("map.html").render(
@@ -78,3 +79,20 @@ def write_map_page(out: Path, scene: "Scene", covers: Sequence[Cover], runs: Seq
         certain=sum((one.confidence or 0) * one.share for one in covers),
     )
     write_text(out.with_suffix(".html"), page)
+
+
+def _with_legend(overview: np.ndarray, covers: Sequence[Cover]) -> Figure:
+    shown = [
+        Patch(facecolor=one.colour, edgecolor="gray", label=f"{one.name}, {100 * one.share:.1f} %")
+        for one in covers
+        if one.pixels
+    ]
+    height, width = overview.shape[:2]
+    scale = 7 / max(height, width)  # inches a pixel
+    tall = max(height * scale, 0.25 * len(shown))
+    figure = Figure((width * scale + 3, tall), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(overview, interpolation="nearest")
+    axes.axis("off")
+    figure.legend(handles=shown, loc="outside right upper", frameon=False)
+    return figure
