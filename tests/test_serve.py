@@ -105,7 +105,7 @@ def test_without_the_training_data_all_else_is_there(
 def test_examples_are_test_images(client: FlaskClient, toy_runs: list[Path]) -> None:
     fused, members = open_run(toy_runs[2]), [open_run(path) for path in toy_runs[:2]]
     assert not fused.has("sample.npz")  # so the examples are those of its members
-    names = list(members[0].images("sample.npz"))
+    names = sorted(members[0].images("sample.npz"))
     names = [names[round(i * (len(names) - 1) / 11)] for i in range(12)]
     text = client.get("/").get_data(as_text=True)
     assert re.findall(r'href="/example/(\d+)"', text) == [str(i) for i in range(len(names))]

@@ -98,7 +98,7 @@ def _examples(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     for run in runs:
         if run.has("sample.npz"):
             found = run.images("sample.npz")
-            names = list(found)  # by class, where names begin with it
+            names = sorted(found)  # by class, where names begin with it
             rows = np.unique(np.linspace(0, len(names) - 1, EXAMPLES).round().astype(int))
             return {names[row]: found[names[row]] for row in rows}
     return {}
