@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tfmodels import cli
+from tfmodels.config import Config
 from tfmodels.data.pipeline import Share
 from tfmodels.errors import RunError, UsageError
 from tfmodels.runs.contents import open_run
@@ -184,6 +185,20 @@ def test_a_coordinator_that_does_not_listen(
     monkeypatch.setattr(distribution, "LONGEST_START", 1)
     with pytest.raises(RunError, match="process 0 doesn't listen at 127.0.0.1:1: start it, or"):
         distribution._wait_for("127.0.0.1:1")
+
+
+def test_machines_that_know_themselves_by_the_loopback_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exchange(_: np.ndarray) -> np.ndarray:
+        raise RuntimeError("UNKNOWN: Gloo context initialization failed: Connection refused")
+
+    monkeypatch.setattr(distribution, "_from_first", exchange)
+    monkeypatch.setattr(distribution, "current_share", lambda: Share(0, 2, 2))
+    monkeypatch.setattr(socket, "gethostname", lambda: "node7")
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.1.1")
+    with pytest.raises(RunError, match=r"name, node7, stands for 127.0.1.1; .*correct /etc/hosts"):
+        distribution.check_share(Config())
 
 
 def test_a_batch_must_divide(tmp_path: Path) -> None:

@@ -139,8 +139,30 @@ def check_share(config: Config) -> None:
         raise UsageError("`class_weights=True` can't be shared: leave one of them out")
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in SOURCES}
     own = zlib.crc32(repr(settings).encode())
-    if share.processes > 1 and own != _from_first(np.array([own], np.uint32))[0]:
+    if share.processes > 1 and own != _first_exchange(np.array([own], np.uint32))[0]:
         raise UsageError("process 0 has other settings: give all processes the same command")
+
+
+def _first_exchange(array: np.ndarray) -> np.ndarray:
+    """Return the array of process 0, the first that the processes exchange themselves.
+
+    Raises:
+        RunError: they can't reach each other. On CPUs each tells the others to find it at what its
+            machine's name stands for, often the loopback address.
+    """
+    try:
+        return _from_first(array)
+    except Exception as error:
+        if not any(word in str(error) for word in GONE):
+            raise
+        name, address = socket.gethostname(), "no address"
+        with contextlib.suppress(OSError):
+            address = socket.gethostbyname(name)
+        raise RunError(
+            f"the processes can't reach each other: this machine's name, {name}, stands for "
+            f"{address}; if that isn't its address for the other machines, correct /etc/hosts "
+            f"({printable(str(error))})"
+        ) from error
 
 
 @contextlib.contextmanager
