@@ -48,7 +48,9 @@ class Config:
             parameters, values and ranges.
     """
 
-    data: str = _setting("cifar10", f"data set: {', '.join(DATASETS)}, or a folder of images")
+    data: str = _setting(
+        "cifar10", f"data set: {', '.join(DATASETS)}, a folder of images, or one that TFDS prepared"
+    )
     data_dir: str | None = _setting(
         None, "folder of prepared TFDS data sets (default: TFDS_DATA_DIR, or TFDS' own)"
     )
@@ -279,10 +281,6 @@ def _is_zip(path: str) -> bool:
             return zipfile.is_zipfile(file)
     except (OSError, RunError):
         return False
-
-
-def _is_folder(data: str) -> bool:
-    return dataset_spec(data).damaged
 
 
 def _is_readable_folder(path: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfmodels.config import Config, flag
-from tfmodels.data.catalog import dataset_spec
+from tfmodels.data.catalog import data_name, dataset_spec
 from tfmodels.errors import UsageError
 from tfmodels.models.catalog import network_spec
 
@@ -162,8 +162,7 @@ def run_name(config: Config, data: str = "", model: str = "") -> str:
     spec = dataset_spec(config.data)
     settings = dataclasses.asdict(config)
     base = Config(data=config.data, **RECIPES.get(config.recipe, study)(settings))
-    folder = spec.damaged  # which may be a path
-    parts = [data or (Path(config.data).resolve().name if folder else config.data)]
+    parts = [data or data_name(config.data)]
     if config.recipe != base.recipe:
         parts.append(config.recipe)
     if model or config.recipe == base.recipe or config.model != base.model:

@@ -6,6 +6,7 @@ catalogue.
 
 import dataclasses
 import os
+from pathlib import Path
 
 from tfmodels.errors import UsageError
 
@@ -54,10 +55,11 @@ FOLDER = DatasetSpec(
     "tfmodels.data.folder:load", "mobilenetv2", ("random",), lists=True, groups=True, damaged=True
 )
 SPLIT_FOLDER = dataclasses.replace(FOLDER, split_schemes=("folders",), lists=False, groups=False)
+PREPARED = DatasetSpec("tfmodels.data.prepared:load", "mobilenetv2", ("standard", "random"))
 
 
 def dataset_spec(data: str) -> DatasetSpec:
-    """Return the entry of a data set, or that of a folder of images.
+    """Return the entry of a data set, or that of a folder: of images, or prepared by TFDS.
 
     Raises:
         UsageError: it is neither the name of a data set nor a folder.
@@ -68,7 +70,21 @@ def dataset_spec(data: str) -> DatasetSpec:
         raise UsageError(
             f"`data` is {data!r}: it must be one of {', '.join(DATASETS)}, or a folder of images"
         )
+    if _is_prepared(data):
+        return PREPARED
     train, val, test = (
         os.path.isdir(os.path.join(data, name)) for name in ("train", "val", "test")
     )
     return SPLIT_FOLDER if train and (val or test) else FOLDER  # a class can be named train
+
+
+def data_name(data: str) -> str:
+    """Return what a data set is called: by its folder, if it is one."""
+    if data in DATASETS:
+        return data
+    folder = Path(data).resolve()
+    return folder.parent.name if _is_prepared(data) else folder.name  # else a version
+
+
+def _is_prepared(data: str) -> bool:
+    return os.path.isfile(os.path.join(data, "dataset_info.json"))

@@ -40,13 +40,13 @@ class Layout:
     """What a prepared data set holds.
 
     Attributes:
-        id_feature: name of the feature that identifies an example.
+        id_feature: name of the feature that identifies an example; without one, they are numbered.
         side: of the images, in pixels.
         class_names: in the order of the labels.
         sizes: number of examples of each split.
     """
 
-    id_feature: str
+    id_feature: str | None
     side: int
     class_names: tuple[str, ...]
     sizes: Mapping[str, int]
@@ -140,12 +140,19 @@ def read_builder(builder: tfds.core.DatasetBuilder, name: str, layout: Layout) -
                 split=split,
                 read_config=READ_CONFIG,
                 batch_size=BATCH,
-                decoders={"image": tfds.decode.SkipDecoding()},
+                decoders=tfds.decode.PartialDecoding(
+                    dict.fromkeys(_features(layout), True), {"image": tfds.decode.SkipDecoding()}
+                ),
             )
+            done = 0
             for batch in tfds.as_numpy(dataset):
                 _check_batch(batch, layout)
                 images = decode_images(batch["image"]).numpy()
-                ids = batch[layout.id_feature].astype(str)
+                if layout.id_feature:
+                    ids = batch[layout.id_feature].astype(str)
+                else:
+                    ids = np.array([f"{split}-{done + row:07}" for row in range(len(images))])
+                done += len(ids)
                 yield Examples(images, ids, batch["label"], np.full(len(ids), split))
 
     try:
@@ -226,8 +233,7 @@ def _check_layout(builder: tfds.core.DatasetBuilder, layout: Layout) -> None:
     if info.file_format is not tfds.core.FileFormat.TFRECORD:
         raise ValueError(f"its files are {info.file_format}")
     features = dict(info.features.items()) if isinstance(info.features, kinds.FeaturesDict) else {}
-    classes = {"image": kinds.Image, "label": kinds.ClassLabel, layout.id_feature: kinds.Text}
-    if {name: type(feature) for name, feature in features.items()} != classes:
+    if any(type(features.get(name)) is not kind for name, kind in _features(layout).items()):
         raise ValueError(f"its features are {', '.join(features)}")
     image, label = features["image"], features["label"]
     if image.shape != (layout.side, layout.side, 3) or image.dtype != np.uint8:
@@ -239,6 +245,13 @@ def _check_layout(builder: tfds.core.DatasetBuilder, layout: Layout) -> None:
     sizes = {name: split.num_examples for name, split in info.splits.items()}
     if sizes != layout.sizes:
         raise ValueError(f"its splits have the sizes {sizes}")
+
+
+def _features(layout: Layout) -> dict[str, type]:
+    """Return the features that are read, and their classes."""
+    kinds = tfds.features
+    named = {layout.id_feature: kinds.Text} if layout.id_feature else {}
+    return {"image": kinds.Image, "label": kinds.ClassLabel, **named}
 
 
 def _check_records(folder: Path, split: Any, layout: Layout) -> None:
@@ -271,9 +284,10 @@ def _check_records(folder: Path, split: Any, layout: Layout) -> None:
 
 def _check_batch(batch: Mapping[str, np.ndarray], layout: Layout) -> None:
     """Check labels, lengths of ids, and the sizes that images claim."""
-    longest = max(map(len, batch[layout.id_feature]))
-    if longest > LONGEST_ID:
-        raise ValueError(f"an example's name has {longest:,} bytes")
+    if layout.id_feature:
+        longest = max(map(len, batch[layout.id_feature]))
+        if longest > LONGEST_ID:
+            raise ValueError(f"an example's name has {longest:,} bytes")
     labels = batch["label"]
     if labels.min() < 0 or labels.max() >= len(layout.class_names):
         raise ValueError(f"labels from {labels.min()} to {labels.max()}")
