@@ -53,6 +53,8 @@ def test_the_tuned_recipe_goes_by_network_and_weights() -> None:
     assert (alexnet.optimizer, pretrained.optimizer) == ("muon", "adam")
     assert mobilenet.batch_size < alexnet.batch_size < pretrained.batch_size
     assert (mobilenet.optimizer, mobilenet.image_size) == ("muon", 64)
+    airbench = configure("tuned", model="airbench-large")
+    assert (airbench.lr, airbench.schedule, airbench.image_size) == (0.1, "linear", 64)
     of_imagenet = configure("tuned", model="mobilenetv2", weights="imagenet")
     assert (of_imagenet.optimizer, of_imagenet.image_size) == ("adam", 96)
     from_above = configure("tuned", data="eurosat", model="mobilenetv2")

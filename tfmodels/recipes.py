@@ -99,21 +99,23 @@ def tuned(asked: Settings) -> dict[str, Any]:
     """
     network = asked.get("model") or dataset_spec(asked.get("data", Config.data)).network
     from_scratch = asked.get("weights", "none") == "none"
-    by_network: dict[str, Any] = {}
-    if network in ("alexnet", "alexnet-bvlc"):
-        images = 64 if from_scratch else 128
-        by_network = {"lr": 3e-4, "batch_size": images, "precision": "mixed_bfloat16"}
-    elif network == "mobilenetv2" and from_scratch:
-        by_network = {"batch_size": 32, "image_size": 64}
-    if by_network and from_scratch:
-        by_network |= {"lr": 0.02, "optimizer": "muon"}
-    return by_network | {
+    settings = {
         "augment": True,
         "label_smoothing": 0.1,
         "schedule": "cosine",
         "warmup_epochs": 1,
         "views": "turns",
     }
+    muon = {"optimizer": "muon", "lr": 0.02}
+    if network in ("alexnet", "alexnet-bvlc"):
+        settings["precision"] = "mixed_bfloat16"
+        settings |= {"batch_size": 64} | muon if from_scratch else {"batch_size": 128, "lr": 3e-4}
+    elif network == "mobilenetv2" and from_scratch:
+        settings |= {"batch_size": 32, "image_size": 64} | muon
+    elif network.startswith("airbench-"):
+        settings |= {"batch_size": 250, "image_size": 64, "optimizer": "muon", "lr": 0.1}
+        settings |= {"schedule": "linear", "warmup_epochs": 0}
+    return settings
 
 
 RECIPES: dict[str, Callable[[Settings], dict[str, Any]]] = {
