@@ -123,10 +123,12 @@ def test_wrong_calls(arguments: str, message: str, capsys: pytest.CaptureFixture
 def test_processes_and_devices_train_as_one_and_go_on_as_one(tmp_path: Path, tf_test: Any) -> None:
     pytest.importorskip("jax")
     out = ("--out", str(tmp_path), "--epochs", "3")
-    finish(begin(*out, "--name", "one"))
-    finish(begin(*out, "--name", "devices", "--distribute", devices=4))
-    for name in ("two", "again"):
-        finish(*begin_both("--out", str(tmp_path), "--epochs", "2", "--name", name, devices=2))
+    finish(
+        begin(*out, "--name", "one"), begin(*out, "--name", "devices", "--distribute", devices=4)
+    )
+    both = ("--out", str(tmp_path), "--epochs", "2")
+    pairs = [begin_both(*both, "--name", name, devices=2) for name in ("two", "again")]
+    finish(*pairs[0], *pairs[1])
     devices = open_run(tmp_path / "two").config["hardware"]["devices"]
     assert len(devices) == 4
     for name, found in arrays(tmp_path / "again").items():
