@@ -96,5 +96,7 @@ def _draw(plot: Callable[..., Axes], study: optuna.Study) -> Figure:
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.set_size_inches(8, 4.5)
+    figure.set_layout_engine("tight")
     axes.set_title("")
+    axes.set_title("", loc="left")
     return figure
