@@ -304,6 +304,6 @@ def _check_batch(batch: Mapping[str, np.ndarray], layout: Layout) -> None:
 def _check_ids(ids: np.ndarray) -> None:
     if len(np.unique(ids)) < len(ids):
         raise ValueError("ids occur more than once")
-    strange = [name for name in ids.tolist() if not name.isprintable()]
-    if strange:
-        raise ValueError(f"an example is named {strange[0]!r}")
+    for name in ids:
+        if not name.isprintable():
+            raise ValueError(f"an example is named {str(name)!r}")
