@@ -17,9 +17,11 @@ import tensorflow_datasets as tfds
 from tfmodels.data.eurosat import prepare
 
 
-def examples(split: str, images: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def examples(
+    eurosat: tfds.core.DatasetBuilder, split: str, images: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield pairs of key and example, whose images are EuroSAT's encoded files."""
-    data = prepare().as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    data = eurosat.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
     for i, one in zip(range(images), itertools.cycle(tfds.as_numpy(data)), strict=False):
         name = f"{split}-{i:07}.jpg"
         yield name, {"image": one["image"], "label": int(one["label"]), "filename": name}
@@ -31,13 +33,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000, help="for training")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    eurosat = prepare()
     sizes = {"train": args.images, "validation": 5000, "test": 5000}
     tfds.dataset_builders.store_as_tfds_dataset(
         name="many_images",
         version="1.0.0",
         data_dir=args.out,
-        features=prepare().info.features,
-        split_datasets={split: examples(split, size) for split, size in sizes.items()},
+        features=eurosat.info.features,
+        split_datasets={split: examples(eurosat, split, size) for split, size in sizes.items()},
         disable_shuffling=True,
     )
 

@@ -97,7 +97,7 @@ def tuned(asked: Settings) -> dict[str, Any]:
     other rates; others stay in float32, as MobileNetV2 trains half as fast in bfloat16. From
     scratch all have Muon: `airbench-large` reaches 97.62 % (n = 3, 0.50), at 64 pixels,
     `mobilenetv2` 96.41 % (n = 3, 0.56), at 64 pixels, and `alexnet` 96.27 % (n = 3, 0.36), in 12 to
-    27 minutes on one core.
+    28 minutes on one core.
     """
     network = asked.get("model") or dataset_spec(asked.get("data", Config.data)).network
     from_scratch = asked.get("weights", "none") == "none"

@@ -25,6 +25,7 @@ from tfmodels.data.splits import (
     Lists,
     check_split,
     describe_split,
+    describe_stratified,
     left_out,
     named_split,
     stratified_split,
@@ -191,10 +192,7 @@ def _folders(root: Path, classes: dict[str, str], seed: int) -> Lists:
 def _describe(root: Path, config: Config) -> str:
     seed = config.seed_of_split()
     if config.split_scheme == "random":
-        return (
-            f"random within each class, seed {seed}; of images that belong together, such as tiles "
-            "of a scene, metrics are too high (the split scheme group:SEPARATOR mends that)"
-        )
+        return f"{describe_stratified(seed)} (the split scheme group:SEPARATOR mends that)"
     if config.split_scheme == "folders":
         val = (root / "val").is_dir()
         return (

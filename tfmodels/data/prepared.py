@@ -14,7 +14,7 @@ from tfmodels.config import Config
 from tfmodels.data.augmentation import turn_shift_brighten
 from tfmodels.data.catalog import data_name
 from tfmodels.data.images import ImageData
-from tfmodels.data.splits import SHARES
+from tfmodels.data.splits import SHARES, describe_stratified
 from tfmodels.data.store import Store
 from tfmodels.data.tfds import Layout, open_prepared, read_builder
 from tfmodels.errors import UsageError
@@ -108,10 +108,7 @@ def _divided(rows: np.ndarray, labels: np.ndarray, share: float, seed: int) -> l
 def _describe(config: Config, layout: Layout) -> str:
     seed = config.seed_of_split()
     if config.split_scheme == "random":
-        return (
-            f"random within each class, seed {seed}; of images that belong together, such as tiles "
-            "of a scene, metrics are too high"
-        )
+        return describe_stratified(seed)
     if set(VALIDATION) & {*layout.sizes}:
         return "the data set's own splits"
     return f"the data set's test split; a fifth of its train split validates, seed {seed}"

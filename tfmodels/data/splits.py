@@ -109,6 +109,14 @@ def describe_split(scheme: str, seed: int, leaks: bool) -> str:
     }.get(scheme, f"the lists in {scheme}; whether they keep neighbours apart isn't known")
 
 
+def describe_stratified(seed: int) -> str:
+    """Return how a random split within each class was made, and what that means for metrics."""
+    return (
+        f"random within each class, seed {seed}; of images that belong together, such as tiles of "
+        "a scene, metrics are too high"
+    )
+
+
 def _published_split(published: Published, classes: Mapping[str, str]) -> Lists:
     folder = cache_dir() / "splits"
     paths = [folder / file for file in published.files]

@@ -153,7 +153,7 @@ def _first_exchange(array: np.ndarray) -> np.ndarray:
     try:
         return _from_first(array)
     except Exception as error:
-        if not any(word in str(error) for word in GONE):
+        if not _is_of_others(error):
             raise
         name, address = socket.gethostname(), "no address"
         with contextlib.suppress(OSError):
@@ -212,6 +212,11 @@ def _from_first(array: np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.broadcast_one_to_all(array))
 
 
+def _is_of_others(error: Exception) -> bool:
+    """Return whether JAX says that another process is gone or out of reach."""
+    return any(word in str(error) for word in GONE)
+
+
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Say so where the block fails because another process ended, or can't be reached any more.
@@ -223,7 +228,7 @@ def watched() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if share and share.processes > 1 and any(word in str(error) for word in GONE):
+        if share and share.processes > 1 and _is_of_others(error):
             raise RunError(
                 "another process ended or can't be reached any more: start all again, and the "
                 f"training goes on ({printable(str(error))})"
